@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim: a cluster of real cores in one thread, with virtual network, disk and clock. Everything random comes from one
+ * seed, so a run can be repeated exactly.
+ *
+ * The code that runs is the code that ships: node_step and the keyspace calls, the journal and its recovery. Only what
+ * is outside the core is played: links (network.c) are ordered and reliable while they last, and can be cut, in one
+ * direction or both, slowed, broken; the journal thread (machine.c) writes and syncs after delays; disks (disk.c) lose
+ * and tear what was not synced. The oracle knows every increment and whether it was answered. */
+#ifndef QUIPU_SIM_SIM_H
+#define QUIPU_SIM_SIM_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "node/node.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SIM_NODES_MAX 64u
+
+struct sim;
+struct disk;
+
+/* Zero means the value in brackets. */
+struct sim_options {
+    uint32_t nodes;
+    uint64_t seed;
+    bool async;                            /* durability */
+    uint32_t latency_ms_min, latency_ms_max; /* one way, each piece of bytes [0 to 2] */
+    uint32_t write_ms_max, sync_ms_max;    /* of the journal [0, 3] */
+    uint32_t piece_bytes_max;              /* links hand over at most this much at a time [64 Ki] */
+    uint64_t snapshot_bytes;               /* [the node's default] */
+    uint32_t segment_bytes;                /* of the journal [64 Ki] */
+    bool no_seeds;                         /* nodes know nobody; else each knows node 0 */
+};
+
+/* Makes the nodes, with names n0:1, n1:1 ..., and starts none. */
+struct sim *sim_new(const struct sim_options *options);
+void sim_free(struct sim *s);
+
+void sim_start(struct sim *s, uint32_t node);     /* from its disk, as it is */
+void sim_start_all(struct sim *s);
+void sim_kill(struct sim *s, uint32_t node);      /* SIGKILL: its links end, its page cache stays */
+void sim_power_cut(struct sim *s, uint32_t node); /* its links fall silent, what was not synced is lost or torn */
+void sim_pause(struct sim *s, uint32_t node);     /* SIGSTOP */
+void sim_resume(struct sim *s, uint32_t node);
+void sim_stop(struct sim *s, uint32_t node);      /* SIGTERM: goodbye, then it is off */
+bool sim_is_up(const struct sim *s, uint32_t node);
+
+/* Nothing gets from one to the other any more; links stay up and silent, as on a real network. */
+void sim_cut(struct sim *s, uint32_t from, uint32_t to);
+void sim_cut_both(struct sim *s, uint32_t a, uint32_t b);
+void sim_mend(struct sim *s, uint32_t from, uint32_t to);
+void sim_mend_all(struct sim *s);
+/* Every link between the two ends now, in the middle of whatever is under way. */
+void sim_break_links(struct sim *s, uint32_t a, uint32_t b);
+
+void sim_run_ms(struct sim *s, uint64_t ms);
+uint64_t sim_now_ms(const struct sim *s);
+/* Runs until the condition holds; false if it does not within limit_ms. */
+typedef bool sim_condition(struct sim *s);
+bool sim_run_until(struct sim *s, sim_condition *condition, uint64_t limit_ms);
+
+/* A client's increment. It counts as answered when its commit allows the reply to leave. */
+enum err sim_add(struct sim *s, uint32_t node, const char *name, int64_t delta);
+int64_t sim_value(struct sim *s, uint32_t node, const char *name);
+void sim_seed(struct sim *s, uint32_t node, const char *address); /* as a join command */
+
+struct node *sim_node(struct sim *s, uint32_t node);
+struct disk *sim_disk(struct sim *s, uint32_t node);
+const struct view *sim_view(struct sim *s, uint32_t node); /* give back with view_drop */
+/* The peer list as /peers shows it, as "n1:1 n2:1". */
+const char *sim_peers(struct sim *s, uint32_t node);
+
+/* All running nodes hold the same values and vectors, all durable, and every value is what the oracle allows. */
+bool sim_is_settled(struct sim *s);
+/* The same as an abort with an explanation instead of false. */
+void sim_check_settled(struct sim *s);
+
+/* Notices of one kind so far at a node: how many, and the last one. */
+uint32_t sim_notices(const struct sim *s, uint32_t node, enum notice_kind kind);
+const struct notice *sim_last_notice(const struct sim *s, uint32_t node, enum notice_kind kind);
+/* Calls back for each notice from now on. */
+typedef void sim_listener(void *context, uint64_t now_ms, uint32_t node, const struct notice *notice);
+void sim_listen(struct sim *s, sim_listener *listener, void *context);
+/* Bytes that went over all links so far. */
+uint64_t sim_bytes_sent(const struct sim *s);
+
+#endif

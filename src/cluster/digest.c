@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/digest.h"
+
+#include "base/alloc.h"
+#include "cluster/message.h"
+
+void digest_release(struct digest *d)
+{
+    mem_free(d->claims);
+    *d = (struct digest){ 0 };
+}
+
+struct claim digest_claim(const struct digest *d, uint32_t replica)
+{
+    return replica < d->count ? d->claims[replica] : (struct claim){ 0 };
+}
+
+static enum err digest_cover(struct digest *d, uint32_t count)
+{
+    if (count <= d->count) return ERR_OK;
+    struct claim *claims = mem_resize(d->claims, count * sizeof *claims);
+    if (!claims) return ERR_NOMEM;
+    memset(claims + d->count, 0, (count - d->count) * sizeof *claims);
+    d->claims = claims;
+    d->count = count;
+    return ERR_OK;
+}
+
+enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body, digest_visitor *visitor,
+                     void *context)
+{
+    bool whole;
+    struct reader items;
+    struct digest_item item;
+    enum err err = digest_read(body, &whole, &items);
+    if (err != ERR_OK) return err;
+    if (!whole && !d->heard_whole) return ERR_CORRUPT;
+    while (digest_next(&items, &item)) {
+        uint32_t replica;
+        err = replicas_intern(replicas, &item.replica, &replica);
+        if (err == ERR_OK) err = digest_cover(d, replica + 1);
+        if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        if (item.durable > item.known) return ERR_CORRUPT;
+        d->claims[replica].known = item.known;
+        d->claims[replica].durable = item.durable;
+        if (visitor) visitor(context, replica, &item);
+    }
+    d->heard_whole = true;
+    return ERR_OK;
+}
+
+enum err digest_tell(struct digest *d, const struct replicas *replicas, uint32_t only, struct buffer *out,
+                     uint32_t *ret_count)
+{
+    uint32_t count = 0, replicas_end = replicas_count(replicas);
+    enum err err = digest_cover(d, replicas_end);
+    if (err != ERR_OK) return err;
+    digest_begin(out, !d->told_whole);
+    uint32_t first = only == REPLICA_NONE ? 1 : only;
+    uint32_t last = only == REPLICA_NONE ? replicas_end : only + 1;
+    REQUIRE(d->told_whole || only == REPLICA_NONE);
+    for (uint32_t i = first; i < last; i++) {
+        const struct known *known = replicas_known(replicas, i);
+        struct claim *claim = &d->claims[i];
+        if (known->known == claim->told_known && known->durable == claim->told_durable) continue;
+        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce };
+        digest_put(out, &item);
+        claim->told_known = known->known;
+        claim->told_durable = known->durable;
+        count++;
+    }
+    d->told_whole = true;
+    *ret_count = count;
+    return buffer_end(out);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* message: the bodies of the small frames, written and read. Readers check every bound and hand out views into the
+ * body; ERR_CORRUPT for anything that the writers could not have written. docs/FORMATS.md has the bytes. */
+#ifndef QUIPU_CLUSTER_MESSAGE_H
+#define QUIPU_CLUSTER_MESSAGE_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "cluster/link.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PROTOCOL_VERSION 1u
+#define CLUSTER_BYTES_MAX 255u
+#define NODE_BYTES_MAX (ADDRESS_BYTES_MAX - 1)
+
+struct hello {
+    uint16_t version;
+    uint64_t features; /* bits of what both sides must understand; none yet */
+    struct bytes cluster, node;
+    struct id128 replica;
+    uint64_t nonce;     /* of this boot */
+    struct bytes proof; /* of the shared secret; empty until secrets exist */
+};
+void hello_write(struct buffer *out, const struct hello *hello);
+MUST_USE enum err hello_read(struct bytes body, struct hello *ret_hello);
+
+struct digest_item {
+    struct id128 replica;
+    uint64_t known, durable, nonce;
+};
+#define DIGEST_ITEM_BYTES 40u
+/* whole: what is not named is not known. Else only changes since the last digest on this link. */
+void digest_begin(struct buffer *out, bool whole);
+void digest_put(struct buffer *out, const struct digest_item *item);
+MUST_USE enum err digest_read(struct bytes body, bool *ret_whole, struct reader *ret_items);
+/* False at the end. */
+bool digest_next(struct reader *items, struct digest_item *ret_item);
+
+struct want {
+    struct id128 replica;
+    uint64_t from;
+};
+#define WANT_BYTES 24u
+void want_put(struct buffer *out, const struct want *want);
+MUST_USE enum err wants_read(struct bytes body, struct reader *ret_items);
+bool want_next(struct reader *items, struct want *ret_want);
+
+struct member_item {
+    struct bytes node;
+    struct id128 replica; /* zero while unknown */
+};
+void member_put(struct buffer *out, const struct member_item *item);
+/* Fails in the middle on damage: what was handed out before is sound. ERR_STALE at the end. */
+MUST_USE enum err member_next(struct reader *items, struct member_item *ret_item);
+
+/* ASK carries a name; HEARD a name and whether that member was heard within the peer timeout. */
+void heard_write(struct buffer *out, struct bytes node, bool heard);
+MUST_USE enum err heard_read(struct bytes body, struct bytes *ret_node, bool *ret_heard);
+
+/* A node name or address: host:port with printable ASCII, a port from 1 to 65535, IPv6 hosts in brackets. */
+bool address_is_valid(struct bytes address);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The replica thread's side: commits go out, foreign entries come in.
+ *
+ * A commit takes a shard's dirty list with one short hold of the lock, which also raises the shard's number; the list
+ * is then encoded in slices. What workers add in between is in the taken commit already, as net is read late, and the
+ * counter is on the next list all the same: their replies wait for that one, and it costs one record too many. Room
+ * for a whole list is made before it is taken, so that encoding cannot fail half way. */
+#include "base/alloc.h"
+#include "count/block.h"
+#include "count/keyspace_shard.h"
+#include "count/keyspace_table.h"
+#include "count/replicas.h"
+
+#define BATCH_ITEMS_MIN 64u
+
+static cell_ref cell_ref_of(const struct keyspace *k, const struct shard *s, uint32_t number)
+{
+    return (uint64_t)(s - k->shards) << 32 | number;
+}
+
+static struct shard *cell_ref_shard(const struct keyspace *k, cell_ref ref)
+{
+    REQUIRE(ref >> 32 < k->count);
+    return &k->shards[ref >> 32];
+}
+
+static struct cell *cell_ref_cell(const struct shard *s, cell_ref ref)
+{
+    REQUIRE((uint32_t)ref > 0 && (uint32_t)ref <= s->cells.used);
+    return shard_cell(s, (uint32_t)ref);
+}
+
+void batch_release(struct batch *b)
+{
+    mem_free(b->items);
+    *b = (struct batch){ 0 };
+}
+
+/* Taking */
+
+static bool batch_reserve(struct batch *b, uint32_t count)
+{
+    if (count <= b->cap - b->count) return true;
+    uint64_t cap = b->cap > 0 ? b->cap : BATCH_ITEMS_MIN;
+    while (cap < (uint64_t)b->count + count) cap *= 2;
+    if (cap > UINT32_MAX) return false;
+    struct batch_item *items = mem_resize(b->items, cap * sizeof *items);
+    if (!items) return false;
+    b->items = items;
+    b->cap = (uint32_t)cap;
+    return true;
+}
+
+/* Unlike buffer_reserve a failure leaves the buffer usable: nothing that was to be written is lost. */
+static bool block_reserve(struct buffer *out, size_t len)
+{
+    if (out->failed) return false;
+    out->failed = buffer_reserve(out, len) == NULL;
+    bool has_room = !out->failed;
+    out->failed = false;
+    return has_room;
+}
+
+/* Takes the shard's list, in *ret_list, or finds that an earlier call has done so. */
+static enum err shard_drain(struct shard *s, uint64_t commit, struct batch *batch, struct buffer *out,
+                            uint32_t *ret_list)
+{
+    for (;;) {
+        spinlock_take(&s->lock);
+        REQUIRE(s->number == commit || s->number == commit + 1);
+        const uint32_t count = s->number == commit ? s->dirty_count : 0;
+        const size_t bytes = s->dirty_bytes;
+        const bool has_room = count <= batch->cap - batch->count && !out->failed && bytes <= out->cap - out->len;
+        if (count == 0 || has_room) {
+            *ret_list = count > 0 ? s->dirty : 0;
+            if (s->number == commit) {
+                s->number = commit + 1;
+                s->dirty = s->dirty_count = 0;
+                s->dirty_bytes = 0;
+            }
+            spinlock_give(&s->lock);
+            return ERR_OK;
+        }
+        spinlock_give(&s->lock);
+        if (!batch_reserve(batch, count) || !block_reserve(out, bytes)) return ERR_NOMEM;
+    }
+}
+
+static void shard_encode_cell(struct keyspace *k, struct shard *s, struct open_record *record, uint64_t commit,
+                              struct batch_item *item, struct block_writer *block)
+{
+    struct cell *c = shard_cell(s, record->cell);
+    struct extras scratch;
+    struct entry entry = { .seq = item->seq };
+    if (cell_is_full(c)) {
+        entry = full_take(c->full, item->seq, &scratch);
+    } else {
+        entry.net = c->net;
+    }
+    block_put(block, k->replicas, cell_name(c), &entry);
+    item->cell = cell_ref_of(k, s, record->cell);
+    item->net = entry.net;
+    c->kind &= (uint8_t)~dirty_bit(commit);
+    record->commit = commit;
+    record->in_flight++;
+}
+
+/* Encodes the head of a taken list and returns the rest of it. */
+static uint32_t shard_encode_slice(struct keyspace *k, struct shard *s, uint32_t list, uint64_t commit,
+                                   uint64_t seq_first, struct batch *batch, struct block_writer *block)
+{
+    struct open_record *records[SLICE_ITEMS];
+    uint32_t count = 0;
+    spinlock_take(&s->lock);
+    for (; list > 0 && count < SLICE_ITEMS; count++) {
+        records[count] = shard_open_record(s, list);
+        __builtin_prefetch(shard_cell(s, records[count]->cell));
+        list = records[count]->next[commit % 2];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct batch_item *item = &batch->items[batch->count];
+        item->seq = seq_first + batch->count++;
+        shard_encode_cell(k, s, records[i], commit, item, block);
+    }
+    spinlock_give(&s->lock);
+    return list;
+}
+
+enum err keyspace_take(struct keyspace *k, uint64_t commit, uint64_t seq_first, struct batch *batch,
+                       struct block_writer *block)
+{
+    /* Before the first lock: what is changed after its shard was drained sets it again. */
+    atomic_store_explicit(&k->dirty, false, memory_order_relaxed);
+    for (uint32_t i = 0; i < k->count; i++) {
+        struct shard *s = &k->shards[i];
+        uint32_t list;
+        enum err err = shard_drain(s, commit, batch, block->out, &list);
+        if (err != ERR_OK) {
+            atomic_store_explicit(&k->dirty, true, memory_order_relaxed);
+            return err;
+        }
+        while (list > 0) list = shard_encode_slice(k, s, list, commit, seq_first, batch, block);
+    }
+    REQUIRE(!block->out->failed);
+    return ERR_OK;
+}
+
+/* Publishing */
+
+static void shard_publish(const struct keyspace *k, struct shard *s, const struct batch_item *item)
+{
+    struct cell *c = cell_ref_cell(s, item->cell);
+    REQUIRE(c->open);
+    struct open_record *record = shard_open_record(s, c->open);
+    REQUIRE(record->in_flight > 0);
+    if (cell_is_full(c)) {
+        full_publish(c->full, item->seq, item->net);
+    } else {
+        REQUIRE(item->seq > c->seq);
+        c->seq = item->seq;
+        record->net_durable = (int64_t)item->net;
+    }
+    if (--record->in_flight > 0 || c->kind & (CELL_DIRTY_EVEN | CELL_DIRTY_ODD)) return;
+    if (cell_is_full(c)) {
+        const bool existed = c->full->exists;
+        full_settle(c->full, k->replicas);
+        s->existing += (uint64_t)c->full->exists - existed;
+    }
+    shard_close(s, c);
+}
+
+void keyspace_publish(struct keyspace *k, const struct batch *batch)
+{
+    uint32_t at = 0;
+    while (at < batch->count) {
+        struct shard *s = cell_ref_shard(k, batch->items[at].cell);
+        uint32_t end = at;
+        spinlock_take(&s->lock);
+        for (; end < batch->count && end - at < SLICE_ITEMS; end++) {
+            if (cell_ref_shard(k, batch->items[end].cell) != s) break;
+            __builtin_prefetch(cell_ref_cell(s, batch->items[end].cell));
+        }
+        for (; at < end; at++) shard_publish(k, s, &batch->items[at]);
+        spinlock_give(&s->lock);
+    }
+}
+
+/* Joining */
+
+static bool entry_is_compact(const struct entry *entry)
+{
+    return !entry->extras && entry->net >= INT64_MIN && entry->net <= INT64_MAX;
+}
+
+static void cell_set_compact(struct cell *c, uint32_t replica, const struct entry *entry)
+{
+    c->replica = (uint16_t)replica;
+    c->seq = entry->seq;
+    c->net = (int64_t)entry->net;
+}
+
+static enum err shard_join_first(const struct keyspace *k, struct shard *s, uint64_t hash, struct bytes name,
+                                 uint32_t replica, struct entry *entry, uint32_t *ret_number, void **ret_retired)
+{
+    struct full *f = NULL;
+    if (!entry_is_compact(entry)) {
+        f = full_new(1);
+        if (!f) return ERR_NOMEM;
+    }
+    enum err err = shard_create(k, s, hash, name, ret_number, ret_retired);
+    if (err != ERR_OK) {
+        full_free(f);
+        return err;
+    }
+    struct cell *c = shard_cell(s, *ret_number);
+    if (f) {
+        full_join(f, k->replicas, replica, entry);
+        c->full = f;
+        c->kind |= CELL_FULL;
+        shard_account(s, f, 0, false);
+    } else {
+        cell_set_compact(c, replica, entry);
+        s->existing++;
+    }
+    return ERR_OK;
+}
+
+/* The seq of the durable entry that the cell has of this replica; 0 if there is none. */
+static uint64_t cell_seq(const struct cell *c, uint32_t replica)
+{
+    if (!cell_is_full(c)) return c->replica == replica ? c->seq : 0;
+    const struct share *share = full_find(c->full, replica);
+    return share ? share->entry.seq : 0;
+}
+
+static enum err shard_join(const struct keyspace *k, struct shard *s, struct cell *c, uint32_t replica,
+                           struct entry *entry)
+{
+    if (entry->seq <= cell_seq(c, replica)) {
+        extras_free(entry->extras);
+        return ERR_OK;
+    }
+    const uint32_t own = atomic_load_explicit(&k->own, memory_order_relaxed);
+    REQUIRE(replica != own || !c->open);
+    if (!cell_is_full(c)) {
+        if (c->replica == replica && entry_is_compact(entry)) {
+            cell_set_compact(c, replica, entry);
+            return ERR_OK;
+        }
+        enum err err = shard_spill(s, c, own);
+        if (err != ERR_OK) return err;
+    }
+    const size_t bytes_before = full_bytes(c->full);
+    if (!full_find(c->full, replica)) {
+        enum err err = full_reserve(&c->full);
+        if (err != ERR_OK) return err;
+    }
+    const bool existed = c->full->exists;
+    full_join(c->full, k->replicas, replica, entry);
+    shard_account(s, c->full, bytes_before, existed);
+    return ERR_OK;
+}
+
+enum err keyspace_join(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name, struct entry *entry,
+                       cell_ref *ret_cell)
+{
+    REQUIRE(name.len > 0 && name.len <= NAME_BYTES_MAX);
+    REQUIRE(replica != REPLICA_NONE && replica <= REPLICAS_MAX);
+    REQUIRE(entry->seq > 0);
+    struct shard *s = keyspace_shard(k, hash);
+    void *retired = NULL;
+    spinlock_take(&s->lock);
+    uint32_t number = table_find(s, hash, name);
+    enum err err;
+    if (number > 0) {
+        err = shard_join(k, s, shard_cell(s, number), replica, entry);
+    } else {
+        err = shard_join_first(k, s, hash, name, replica, entry, &number, &retired);
+    }
+    spinlock_give(&s->lock);
+    if (retired) mem_free(retired);
+    if (err != ERR_OK) return err;
+    entry->extras = NULL; /* the counter's now, or gone */
+    *ret_cell = cell_ref_of(k, s, number);
+    return ERR_OK;
+}
+
+bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq, struct block_writer *block)
+{
+    struct shard *s = cell_ref_shard(k, cell);
+    spinlock_take(&s->lock);
+    const struct cell *c = cell_ref_cell(s, cell);
+    const bool is_there = seq > 0 && cell_seq(c, replica) == seq;
+    if (is_there) {
+        struct entry entry = { .seq = seq, .net = 0 };
+        if (cell_is_full(c)) {
+            entry = full_find(c->full, replica)->entry;
+        } else {
+            entry.net = c->open ? shard_open_record(s, c->open)->net_durable : c->net;
+        }
+        block_put(block, k->replicas, cell_name(c), &entry);
+    }
+    spinlock_give(&s->lock);
+    return is_there;
+}

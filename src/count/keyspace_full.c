@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "count/keyspace_full.h"
+
+#include "base/alloc.h"
+
+#define SEQ_PENDING UINT64_MAX /* above every seq that was given out */
+
+struct full *full_new(uint32_t cap)
+{
+    struct full *f = mem_alloc(sizeof *f + cap * sizeof f->shares[0]);
+    if (f) *f = (struct full){ .cap = cap, .own = FULL_OWN_UNKNOWN };
+    return f;
+}
+
+void full_free(struct full *f)
+{
+    if (!f) return;
+    for (uint32_t i = 0; i < f->count; i++) extras_free(f->shares[i].entry.extras);
+    mem_free(f);
+}
+
+size_t full_bytes(const struct full *f)
+{
+    size_t bytes = sizeof *f + f->cap * sizeof f->shares[0];
+    for (uint32_t i = 0; f->with_extras > 0 && i < f->count; i++) {
+        const struct extras *extras = f->shares[i].entry.extras;
+        if (!extras) continue;
+        size_t bases = (size_t)extras->bases.count + extras->later.count;
+        bytes += sizeof *extras + bases * sizeof extras->bases.items[0];
+    }
+    return bytes;
+}
+
+enum err full_reserve(struct full **f)
+{
+    struct full *old = *f;
+    if (old->count < old->cap) return ERR_OK;
+    uint32_t cap = old->cap + old->cap / 2 + 1;
+    struct full *grown = mem_resize(old, sizeof *old + cap * sizeof old->shares[0]);
+    if (!grown) return ERR_NOMEM;
+    grown->cap = cap;
+    *f = grown;
+    return ERR_OK;
+}
+
+struct share *full_find(struct full *f, uint32_t replica)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->shares[i].replica == replica) return &f->shares[i];
+    }
+    return NULL;
+}
+
+/* A new last share; before one that is not durable yet, by invariant (1). */
+static struct share *full_append(struct full *f, uint32_t replica)
+{
+    REQUIRE(f->count < f->cap);
+    uint32_t at = full_count_durable(f);
+    if (at < f->count) {
+        f->shares[f->count] = f->shares[at];
+        if (f->own == at) f->own = f->count;
+    }
+    f->count++;
+    f->shares[at] = (struct share){ .replica = replica };
+    return &f->shares[at];
+}
+
+uint32_t full_count_durable(const struct full *f)
+{
+    bool last_waits = f->count > 0 && f->shares[f->count - 1].entry.seq == 0;
+    return f->count - last_waits;
+}
+
+static int128 full_sum(const struct full *f)
+{
+    int128 sum = 0;
+    for (uint32_t i = 0; i < f->count; i++) sum += f->shares[i].entry.net;
+    return sum;
+}
+
+/* Works out invariant (3), with the own entry as (2) wants it. */
+static void full_refresh(struct full *f, const struct replicas *replicas)
+{
+    struct entry durable = { 0 };
+    if (f->pending) {
+        struct entry *own = &f->shares[f->own].entry;
+        durable = *own;
+        *own = (struct entry){ .seq = SEQ_PENDING, .net = f->net, .extras = durable.extras };
+    }
+    bool is_plain = f->with_extras == 0;
+    f->shown = is_plain ? full_sum(f) : shares_value(replicas, f->shares, f->count);
+    /* An increment that is newer than all bases is there, whatever else was reset. */
+    f->exists = f->pending || (is_plain ? full_count_durable(f) > 0 : shares_exist(replicas, f->shares, f->count));
+    if (f->pending) f->shares[f->own].entry = durable;
+}
+
+void full_join(struct full *f, const struct replicas *replicas, uint32_t replica, const struct entry *entry)
+{
+    struct share *share = full_find(f, replica);
+    if (!share) share = full_append(f, replica);
+    REQUIRE(entry->seq > share->entry.seq);
+    if (share->entry.extras) f->with_extras--;
+    if (entry->extras) f->with_extras++;
+    extras_free(share->entry.extras);
+    share->entry = *entry;
+    full_refresh(f, replicas);
+}
+
+enum err full_own(struct full **f, uint32_t own)
+{
+    if ((*f)->own != FULL_OWN_UNKNOWN) return ERR_OK;
+    struct share *share = full_find(*f, own);
+    if (!share) {
+        enum err err = full_reserve(f);
+        if (err) return err;
+        share = full_append(*f, own);
+    }
+    (*f)->own = (uint32_t)(share - (*f)->shares);
+    return ERR_OK;
+}
+
+/* What would be shown if the own net were this, which differs by delta from what it is. */
+static int128 full_after(struct full *f, const struct replicas *replicas, int64_t delta, int128 net)
+{
+    /* While something is pending the own part is net less a base that stays what it is. */
+    if (f->pending || f->with_extras == 0) return f->shown + delta;
+    struct entry *own = &f->shares[f->own].entry;
+    struct entry durable = *own;
+    *own = (struct entry){ .seq = SEQ_PENDING, .net = net, .extras = durable.extras };
+    int128 shown = shares_value(replicas, f->shares, f->count);
+    *own = durable;
+    return shown;
+}
+
+static int128 full_net(const struct full *f)
+{
+    return f->pending ? f->net : f->shares[f->own].entry.net;
+}
+
+enum err full_check(struct full *f, const struct replicas *replicas, int64_t delta, int128 *ret_shown)
+{
+    int128 net = full_net(f) + delta;
+    int128 shown = full_after(f, replicas, delta, net);
+    if (net > NET_MAX || net < -NET_MAX || shown > INT64_MAX || shown < INT64_MIN) return ERR_RANGE;
+    *ret_shown = shown;
+    return ERR_OK;
+}
+
+void full_add(struct full *f, int64_t delta, int128 shown)
+{
+    f->net = full_net(f) + delta;
+    f->shown = shown;
+    f->pending = f->exists = true;
+}
+
+struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratch)
+{
+    const struct extras *extras = f->shares[f->own].entry.extras;
+    struct entry entry = { .seq = seq, .net = f->net };
+    if (!extras) return entry;
+    *scratch = *extras;
+    scratch->add_seq = seq;
+    scratch->after = scratch->self_base.seq > 0;
+    entry.extras = scratch;
+    return entry;
+}
+
+void full_publish(struct full *f, uint64_t seq, int128 net)
+{
+    struct entry *own = &f->shares[f->own].entry;
+    REQUIRE(seq > own->seq);
+    own->seq = seq;
+    own->net = net;
+    if (!own->extras) return;
+    own->extras->add_seq = seq;
+    own->extras->after = own->extras->self_base.seq > 0;
+}
+
+void full_settle(struct full *f, const struct replicas *replicas)
+{
+    REQUIRE(f->net == f->shares[f->own].entry.net);
+    f->pending = false;
+    if (f->with_extras > 0) full_refresh(f, replicas);
+}

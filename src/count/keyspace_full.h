@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* full: a counter that one compact cell cannot hold: several replicas' shares, extras, or a net beyond 64 bits.
+ * Private to the keyspace; always used under the shard's lock.
+ *  (1) shares holds durable entries only, each replica once. This node's own share is there from its first pending
+ *      increment on, with seq 0 until it is durable, and then stands last.
+ *  (2) While pending is set, net is the own net with everything pending, and the own entry is looked at as if its seq
+ *      were above all others: that is what the commit to come makes of it, for whoever observed it saw less.
+ *  (3) shown and exists are what a read shows, at any time. */
+#ifndef QUIPU_COUNT_KEYSPACE_FULL_H
+#define QUIPU_COUNT_KEYSPACE_FULL_H
+
+#include "count/entry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FULL_OWN_UNKNOWN UINT32_MAX
+
+struct full {
+    int128 net, shown;
+    uint32_t count, cap;
+    uint32_t own;         /* where the own share is; unknown until the first own increment */
+    uint32_t with_extras; /* shares that have extras; with none the value is a plain sum */
+    bool pending, exists;
+    struct share shares[];
+};
+
+struct replicas;
+
+/* Empty, with room for cap shares; NULL if there is no memory. */
+MUST_USE struct full *full_new(uint32_t cap);
+void full_free(struct full *f); /* with all extras; NULL is fine */
+/* As the allocator was asked, extras included. */
+size_t full_bytes(const struct full *f);
+/* Room for one more share. May move the counter; ERR_NOMEM leaves it as it is. */
+MUST_USE enum err full_reserve(struct full **f);
+
+struct share *full_find(struct full *f, uint32_t replica);
+/* Takes in an entry and its extras. The caller has made sure that it is newer, and that there is room. */
+void full_join(struct full *f, const struct replicas *replicas, uint32_t replica, const struct entry *entry);
+uint32_t full_count_durable(const struct full *f);
+
+/* Own increments, in this order: full_own makes sure of the own share, full_check says what would be shown, or
+ * ERR_RANGE, and full_add does it. */
+MUST_USE enum err full_own(struct full **f, uint32_t own);
+MUST_USE enum err full_check(struct full *f, const struct replicas *replicas, int64_t delta, int128 *ret_shown);
+void full_add(struct full *f, int64_t delta, int128 shown);
+
+/* The own entry as a commit with this seq writes it. Its extras, if any, are in *scratch and borrow all lists. */
+struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratch);
+/* That entry is durable. */
+void full_publish(struct full *f, uint64_t seq, int128 net);
+/* Nothing is pending any more. */
+void full_settle(struct full *f, const struct replicas *replicas);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange: a request on its way to its answer, and what each route does with it. */
+#ifndef QUIPU_HTTP_EXCHANGE_H
+#define QUIPU_HTTP_EXCHANGE_H
+
+#include "http/answer.h"
+#include "http/json.h"
+#include "http/request.h"
+#include "http/session.h"
+#include "node/service.h"
+
+#include <stdbool.h>
+
+/* A walk over all counters that a session waits for. */
+struct verify_wait {
+    void *handle;
+    bool ready;
+    struct verify_result result;
+    http_wake *wake; /* NULL while the session is being fed: it looks for itself afterwards */
+    void *context;
+};
+
+struct exchange {
+    const struct service *service;
+    const struct request *request;
+    struct bytes segment; /* the {name} in the path, still encoded */
+    struct answer *answer;
+    struct verify_wait *verify;
+    bool waits; /* set by a handler whose answer comes later */
+};
+
+typedef void handler(struct exchange *x);
+
+handler original_ping, original_peers, original_join, original_increment, original_count;
+handler counter_get, counter_increment, counters_increment;
+handler cluster_get, verify_get, live_get, ready_get, metrics_get;
+
+/* When verify->ready: the answer that verify_get left open. */
+void verify_finish(struct exchange *x);
+void verify_cancel(const struct service *service, struct verify_wait *wait);
+
+/* A counter's name as bytes. */
+struct name {
+    uint8_t ptr[NAME_BYTES_MAX];
+    size_t len;
+};
+/* Takes the percent escapes out of a part of the target. False: the exchange was answered. */
+bool exchange_decode(struct exchange *x, struct bytes encoded, bool plus_is_space, struct name *ret_name);
+/* The body as an object. False: the exchange was answered. *ret_root: NULL, or what the object's views lie in, for
+ * json_decref. */
+bool exchange_read_object(struct exchange *x, struct json_object *ret_object, json_t **ret_root);
+/* keyspace_add, with the gate and the counts kept. A delta of 0 only reads. */
+MUST_USE enum err exchange_add(struct exchange *x, struct bytes name, int64_t delta, struct seen *ret_seen);
+void exchange_read(struct exchange *x, struct bytes name, struct seen *ret_seen);
+
+#endif

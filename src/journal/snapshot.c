@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot is written under a name that means nothing, ends with a footer, and is synced before it gets its own name.
+ * That rename is the moment at which it counts; whatever fails before it changes nothing for the journal. */
+#include "journal/journal.h"
+
+#include "base/alloc.h"
+#include "count/collector.h"
+#include "journal/state.h"
+
+/* Blocks are handed over when they reach this size, so one with a longest name still fits in 64 KiB. */
+#define ENTRIES_BYTES (62u << 10)
+
+struct snapshot {
+    struct snapshot_options options;
+    struct collector *collector;
+    struct storage_file *file;
+    struct place place;
+    uint64_t first_block; /* of the segment */
+    struct buffer pending;
+    uint64_t bytes, blocks; /* written */
+    bool is_walked, is_finished;
+};
+
+static const struct segment_info *find_segment(const struct journal *j, uint64_t number)
+{
+    for (uint32_t i = 0; i < j->segments_count; i++) {
+        if (j->segments[i].number == number) return &j->segments[i];
+    }
+    return NULL;
+}
+
+static enum err begin_file(struct snapshot *s)
+{
+    const struct storage *storage = &s->options.journal->storage;
+    uint8_t head[SEGMENT_HEAD_BYTES];
+    segment_put_head(head, &(struct segment_head){ .place = s->place, .first_block = s->first_block });
+    enum err err = storage_create_anew(storage, NAME_SNAPSHOT_NEW, 0, &s->file);
+    if (err == ERR_OK) err = storage->ops->write(s->file, 0, bytes_of(head, sizeof head));
+    s->bytes = SEGMENT_HEAD_BYTES;
+    return err;
+}
+
+enum err snapshot_begin(const struct snapshot_options *options, struct snapshot **ret_snapshot)
+{
+    struct journal *j = options->journal;
+    const struct segment_info *segment = find_segment(j, options->segment);
+    REQUIRE(segment && segment->number > j->snapshot && !j->snapshot_under_way);
+    REQUIRE(options->entries_kind >= 1 && options->entries_kind <= SEGMENT_KIND_MAX);
+    struct snapshot *s = mem_alloc_zero(1, sizeof *s);
+    if (!s) return ERR_NOMEM;
+    s->options = *options;
+    s->place = (struct place){ SEGMENT_SNAPSHOT_MAGIC, j->id, segment->number };
+    s->first_block = segment->first_block;
+    j->snapshot_under_way = true;
+    enum err err =
+        collector_new(options->keyspace, options->replicas, NULL, 0, ENTRIES_BYTES, &s->collector);
+    if (err == ERR_OK) err = begin_file(s);
+    if (err != ERR_OK) {
+        snapshot_free(s);
+        return err;
+    }
+    *ret_snapshot = s;
+    return ERR_OK;
+}
+
+enum err snapshot_append(struct snapshot *s, uint8_t kind, struct bytes record)
+{
+    REQUIRE(kind >= 1 && kind <= SEGMENT_KIND_MAX);
+    if (record.len > JOURNAL_RECORD_BYTES_MAX) return ERR_TOO_LONG;
+    return segment_append(&s->pending, kind, record);
+}
+
+static enum err take_block(void *context, uint32_t replica, struct bytes block)
+{
+    struct snapshot *s = context;
+    (void)replica; /* the block names it */
+    return snapshot_append(s, s->options.entries_kind, block);
+}
+
+static enum err write_pending(struct snapshot *s)
+{
+    if (s->pending.len == 0) return ERR_OK;
+    uint64_t next = segment_seal(s->pending.ptr, s->pending.len, &s->place, s->bytes, s->blocks + 1, 0);
+    enum err err = s->options.journal->storage.ops->write(s->file, s->bytes, buffer_view(&s->pending));
+    if (err != ERR_OK) return err;
+    s->bytes += s->pending.len;
+    s->blocks = next - 1;
+    buffer_clear(&s->pending);
+    return ERR_OK;
+}
+
+enum err snapshot_step(struct snapshot *s, uint32_t cells_max, bool *ret_done)
+{
+    bool is_walked = s->is_walked;
+    enum err err = is_walked ? ERR_OK : collector_step(s->collector, cells_max, take_block, s, &is_walked);
+    if (err == ERR_OK) err = write_pending(s);
+    if (err != ERR_OK) return err;
+    s->is_walked = is_walked;
+    *ret_done = is_walked;
+    return ERR_OK;
+}
+
+/* The snapshot counts from here on: what it replaces is of no use, also if it cannot be removed at once. */
+static enum err remove_replaced(struct journal *j, uint64_t old_snapshot)
+{
+    char name[STORAGE_NAME_MAX];
+    enum err first = ERR_OK;
+    if (old_snapshot > 0) {
+        name_of(NAME_SNAPSHOT, old_snapshot, name);
+        first = j->storage.ops->remove(j->storage.disk, name);
+    }
+    uint32_t gone = 0;
+    for (; j->segments[gone].number < j->snapshot; gone++) {
+        name_of(NAME_SEGMENT, j->segments[gone].number, name);
+        enum err err = j->storage.ops->remove(j->storage.disk, name);
+        if (first == ERR_OK) first = err;
+    }
+    j->segments_count -= gone;
+    memmove(j->segments, j->segments + gone, j->segments_count * sizeof *j->segments);
+    return first;
+}
+
+static enum err finish_file(struct snapshot *s)
+{
+    const struct storage *storage = &s->options.journal->storage;
+    enum err err = segment_append(&s->pending, SEGMENT_KIND_FOOTER, bytes_of(NULL, 0));
+    if (err == ERR_OK) err = write_pending(s);
+    if (err == ERR_OK) err = storage->ops->sync(s->file);
+    if (err != ERR_OK) return err;
+    char name[STORAGE_NAME_MAX];
+    name_of(NAME_SNAPSHOT, s->place.number, name);
+    return storage->ops->rename(storage->disk, NAME_SNAPSHOT_NEW, name);
+}
+
+enum err snapshot_finish(struct snapshot *s)
+{
+    REQUIRE(s->is_walked && !s->is_finished);
+    struct journal *j = s->options.journal;
+    enum err err = finish_file(s);
+    if (err != ERR_OK) return err;
+    s->is_finished = true;
+    uint64_t old_snapshot = j->snapshot;
+    j->snapshot = s->place.number;
+    j->snapshot_bytes = s->bytes;
+    return remove_replaced(j, old_snapshot);
+}
+
+void snapshot_free(struct snapshot *s)
+{
+    if (!s) return;
+    struct journal *j = s->options.journal;
+    if (s->file) {
+        j->storage.ops->close(s->file);
+        if (!s->is_finished) storage_discard(&j->storage, NAME_SNAPSHOT_NEW);
+    }
+    j->snapshot_under_way = false;
+    collector_free(s->collector);
+    buffer_release(&s->pending);
+    mem_free(s);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commit: one batch, three uses. The dirty counters and the peers' blocks that have come in since the last append make
+ * the next one. What it holds is shown to nobody but this node's own readers until it is in the journal:
+ *
+ *   begin ----> written ----------------------> synced
+ *   seqs given  peers' blocks are joined and    own entries are published: they may leave the node;
+ *               claimed; `async` replies go     `sync` replies go; claims become durable
+ *
+ * Under `sync` the next append begins when the last one is synced, under `async` when it is written, so that batches
+ * grow with the load by themselves. A counter changed a million times between two appends costs one entry. */
+#include "base/alloc.h"
+#include "node/internal.h"
+
+static struct commit *commit_at(struct commits *c, uint32_t index)
+{
+    return &c->items[(c->first + index) & (c->cap - 1)];
+}
+
+enum err incoming_add(struct incoming_list *list, const struct incoming *item)
+{
+    if (list->count == list->cap) {
+        uint32_t cap = list->cap ? list->cap * 2 : 16;
+        struct incoming *items = mem_resize(list->items, cap * sizeof *items);
+        if (!items) return ERR_NOMEM;
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->count++] = *item;
+    list->bytes += item->bytes->len;
+    return ERR_OK;
+}
+
+void incoming_release(struct incoming_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++) shared_drop(list->items[i].bytes);
+    mem_free(list->items);
+    *list = (struct incoming_list){ 0 };
+}
+
+static void commit_release(struct commit *c)
+{
+    batch_release(&c->batch);
+    shared_drop(c->frame);
+    incoming_release(&c->incoming);
+    *c = (struct commit){ 0 };
+}
+
+void commits_release(struct node *n)
+{
+    struct commits *c = &n->commits;
+    for (uint32_t i = 0; i < c->count; i++) commit_release(commit_at(c, i));
+    mem_free(c->items);
+    c->items = NULL;
+    c->count = c->cap = 0;
+}
+
+static enum err commits_grow(struct commits *c)
+{
+    uint32_t cap = c->cap ? c->cap * 2 : 8;
+    struct commit *items = mem_alloc_zero(cap, sizeof *items);
+    if (!items) return ERR_NOMEM;
+    for (uint32_t i = 0; i < c->count; i++) items[i] = *commit_at(c, i);
+    mem_free(c->items);
+    c->items = items;
+    c->first = 0;
+    c->cap = cap;
+    return ERR_OK;
+}
+
+/* Takes the dirty counters into the commit, and their block into a frame that can go to a peer as it is. */
+static enum err commit_take(struct node *n, struct commit *c)
+{
+    struct buffer out = { 0 };
+    struct block_writer writer;
+    struct block_head head = { .kind = BLOCK_DELTA,
+                               .replica = *replicas_id(n->replicas, n->own),
+                               .nonce = n->nonce,
+                               .from = n->own_seq };
+    static const uint8_t frame_head[FRAME_HEAD_BYTES];
+    buffer_bytes(&out, bytes_of(frame_head, sizeof frame_head));
+    block_begin(&writer, &out, &head);
+    enum err err = keyspace_take(n->keyspace, c->number, n->own_seq + 1, &c->batch, &writer);
+    c->seq_from = n->own_seq;
+    c->seq_to = n->own_seq + c->batch.count;
+    if (err == ERR_OK && c->batch.count > 0) {
+        block_end(&writer, c->seq_to);
+        err = buffer_end(&out);
+        if (err == ERR_OK) c->frame = shared_copy(buffer_view(&out));
+        if (!c->frame) err = ERR_NOMEM;
+    }
+    buffer_release(&out);
+    if (err != ERR_OK) return err;
+    n->own_seq = c->seq_to;
+    size_t body = c->frame ? c->frame->len - FRAME_HEAD_BYTES : 0;
+    if (body > 0 && body <= FRAME_BODY_BYTES_MAX)
+        frame_seal(c->frame->ptr, FRAME_BLOCK, bytes_of(c->frame->ptr + FRAME_HEAD_BYTES, body));
+    return ERR_OK;
+}
+
+static void members_record(struct node *n, struct record *records, uint32_t *count)
+{
+    struct record all[IDENTITY_RECORDS_MAX];
+    uint32_t all_count;
+    identity_records(n, all, &all_count, false);
+    for (uint32_t i = 0; i < all_count; i++) {
+        bool first_append = n->commits.appended == 1;
+        if (first_append || all[i].kind == RECORD_MEMBERS)
+            records[(*count)++] = all[i];
+        else
+            shared_drop(all[i].bytes);
+    }
+    n->members_changed = false;
+}
+
+static void commit_emit(struct node *n, struct commit *c)
+{
+    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 1 + c->incoming.count) * sizeof *records);
+    struct action *a = records ? node_act(n, ACTION_APPEND) : NULL;
+    if (!a) {
+        mem_free(records);
+        n->failed = true;
+        return;
+    }
+    uint32_t count = 0;
+    if (c->number == 1 || n->members_changed) members_record(n, records, &count);
+    if (c->frame)
+        records[count++] =
+            (struct record){ .kind = RECORD_OWN, .bytes = shared_hold(c->frame), .skip = FRAME_HEAD_BYTES };
+    for (uint32_t i = 0; i < c->incoming.count; i++)
+        records[count++] = (struct record){ .kind = RECORD_PEER, .bytes = shared_hold(c->incoming.items[i].bytes) };
+    a->as.append.number = c->number;
+    a->as.append.records = records;
+    a->as.append.count = count;
+    stats_add(n->stats, STAT_commits, 1);
+    stats_add(n->stats, STAT_commit_entries, c->batch.count);
+}
+
+static bool append_may_begin(const struct node *n)
+{
+    const struct commits *c = &n->commits;
+    if (!n->started || c->synced < (c->appended < c->gate ? c->appended : c->gate)) return false;
+    return n->durability_sync ? c->synced == c->appended : c->written == c->appended;
+}
+
+void commit_begin(struct node *n)
+{
+    struct commits *c = &n->commits;
+    if (n->failed || !append_may_begin(n)) return;
+    bool first = c->appended == 0;
+    if (!first && !n->members_changed && n->incoming.count == 0 && !keyspace_is_dirty(n->keyspace)) return;
+    if (c->count == c->cap && commits_grow(c) != ERR_OK) {
+        n->failed = true;
+        return;
+    }
+    struct commit *next = commit_at(c, c->count);
+    *next = (struct commit){ .number = ++c->appended, .incoming = n->incoming };
+    c->count++;
+    n->incoming = (struct incoming_list){ 0 };
+    node_fail(n, commit_take(n, next));
+    if (!n->failed) commit_emit(n, next);
+}
+
+void commit_written(struct node *n, uint64_t append)
+{
+    struct commits *c = &n->commits;
+    REQUIRE(append <= c->appended);
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct commit *commit = commit_at(c, i);
+        if (commit->number > append) break;
+        if (commit->written) continue;
+        commit->written = true;
+        for (uint32_t k = 0; k < commit->incoming.count; k++) node_fail(n, gossip_join(n, &commit->incoming.items[k]));
+    }
+    if (append > c->written) c->written = append;
+}
+
+/* The newest commit may be forwarded as it is if it is small; an older frame is of no use any more. */
+static void fresh_set(struct node *n, struct commit *c)
+{
+    shared_drop(n->fresh.frame);
+    n->fresh = (struct fresh){ .from = c->seq_from, .to = c->seq_to };
+    if (c->frame->len <= FRAME_HEAD_BYTES + FRAME_BODY_BYTES_GOAL) n->fresh.frame = shared_hold(c->frame);
+}
+
+static void commit_publish(struct node *n, struct commit *c)
+{
+    keyspace_publish(n->keyspace, &c->batch);
+    struct recent *recent = &sync_of(n, n->own)->recent;
+    for (uint32_t i = 0; i < c->batch.count; i++) recent_add(recent, c->batch.items[i].seq, c->batch.items[i].cell);
+    if (c->batch.count > 0) {
+        replicas_raise_known(n->replicas, n->own, c->seq_to, n->nonce);
+        replicas_raise_durable(n->replicas, n->own, c->seq_to);
+        fresh_set(n, c);
+    }
+    for (uint32_t i = 0; i < c->incoming.count; i++) {
+        const struct incoming *item = &c->incoming.items[i];
+        const struct known *known = replicas_known(n->replicas, item->replica);
+        uint64_t to = item->head.to < known->known ? item->head.to : known->known;
+        if (item->head.kind != BLOCK_SWEEP) replicas_raise_durable(n->replicas, item->replica, to);
+    }
+}
+
+/* Peers learn from the next digest what of theirs is on this disk. */
+static void mark_told(struct node *n)
+{
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[i];
+        if (l->stage != LINK_TALKING || !l->digest.told_whole) continue;
+        uint32_t replica = replicas_find(n->replicas, &n->members.members[l->member].replica);
+        if (replica == REPLICA_NONE) continue;
+        const struct known *known = replicas_known(n->replicas, replica);
+        struct claim claim = digest_claim(&l->digest, replica);
+        if (known->durable > claim.told_durable) l->tell_due = true;
+    }
+}
+
+void commit_synced(struct node *n, uint64_t append)
+{
+    struct commits *c = &n->commits;
+    commit_written(n, append);
+    while (c->count > 0 && commit_at(c, 0)->number <= append) {
+        struct commit *oldest = commit_at(c, 0);
+        commit_publish(n, oldest);
+        commit_release(oldest);
+        c->first = (c->first + 1) & (c->cap - 1);
+        c->count--;
+    }
+    if (append > c->synced) c->synced = append;
+    mark_told(n);
+    if (c->snapshot == SNAPSHOT_WAITING && c->synced >= c->snapshot_after) {
+        struct action *a = node_act(n, ACTION_SNAPSHOT);
+        struct record *records = mem_alloc(IDENTITY_RECORDS_MAX * sizeof *records);
+        if (!a || !records) {
+            mem_free(records);
+            n->failed = true;
+            return;
+        }
+        /* identity_records adds no action, so `a` stays where it is. */
+        a->as.append.segment = c->snapshot_segment;
+        a->as.append.records = records;
+        identity_records(n, records, &a->as.append.count, true);
+        c->snapshot = SNAPSHOT_RUNNING;
+    }
+}
+
+void commit_journal(struct node *n, const struct event *event)
+{
+    bool full = event->as.journal.full;
+    n->journal_bytes = event->as.journal.bytes;
+    n->journal_snapshot_bytes = event->as.journal.snapshot_bytes;
+    if (full != n->journal_full) {
+        n->journal_full = full;
+        if (!n->stopping) keyspace_refuse_writes(n->keyspace, full ? ERR_FULL : ERR_OK);
+        node_notice(n, full ? NOTICE_WRITES_REFUSED : NOTICE_WRITES_TAKEN, n->name, 0, err_text(ERR_FULL));
+        n->view_version++;
+    }
+    uint64_t limit = n->snapshot_bytes;
+    if (limit < 2 * n->journal_snapshot_bytes) limit = 2 * n->journal_snapshot_bytes;
+    if (n->commits.snapshot != SNAPSHOT_NONE || n->journal_bytes < limit) return;
+    if (n->now_ms < n->commits.snapshot_retry_ms || n->stopping || !node_act(n, ACTION_ROTATE)) return;
+    n->commits.snapshot = SNAPSHOT_ROTATING;
+    n->commits.snapshot_after = n->commits.appended;
+}
+
+void commit_rotated(struct node *n, uint64_t segment)
+{
+    REQUIRE(n->commits.snapshot == SNAPSHOT_ROTATING);
+    n->commits.snapshot = SNAPSHOT_WAITING;
+    n->commits.snapshot_segment = segment;
+    commit_synced(n, n->commits.synced); /* it may be the time already */
+}
+
+void commit_snapshot_ended(struct node *n, enum err result)
+{
+    REQUIRE(n->commits.snapshot != SNAPSHOT_NONE);
+    n->commits.snapshot = SNAPSHOT_NONE;
+    if (result == ERR_OK) {
+        stats_add(n->stats, STAT_snapshots, 1);
+        return;
+    }
+    n->commits.snapshot_retry_ms = n->now_ms + 10000;
+    node_notice(n, NOTICE_SNAPSHOT_FAILED, n->name, 0, err_text(result));
+}

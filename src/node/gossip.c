@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gossip: what comes in. An owner pushes its own entries; everything else is pulled. A node asks (WANT) for a replica
+ * when a peer's digest claims more of it than this node has accepted, and its owner is not there to push it; or when
+ * a block leaves a gap. So a healthy mesh sends each entry once, and a dead node's entries still reach everyone.
+ *
+ *   accepted >= known >= durable
+ *
+ * accepted counts blocks that wait for the journal, so that the next block of a row is not taken for a gap. */
+#include "base/alloc.h"
+#include "node/internal.h"
+
+#define WANT_AGAIN_MS 250u
+#define STALLED_ROUNDS 3u
+
+struct replica_sync *sync_of(struct node *n, uint32_t replica)
+{
+    uint32_t count = replicas_count(n->replicas);
+    REQUIRE(replica < count);
+    if (replica >= n->syncs_count) {
+        struct replica_sync *syncs = mem_resize(n->syncs, count * sizeof *syncs);
+        if (!syncs) {
+            n->failed = true;
+            return NULL;
+        }
+        for (uint32_t i = n->syncs_count; i < count; i++) {
+            uint64_t known = replicas_known(n->replicas, i)->known;
+            syncs[i] = (struct replica_sync){ .accepted = known };
+            recent_init(&syncs[i].recent, i == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
+        }
+        n->syncs = syncs;
+        n->syncs_count = count;
+    }
+    return &n->syncs[replica];
+}
+
+/* The block is in the journal: its entries become visible and its claim holds. Also used at recovery. */
+enum err gossip_join(struct node *n, const struct incoming *item)
+{
+    struct block_reader reader;
+    struct bytes name;
+    struct entry entry;
+    const struct block_head *head = &item->head;
+    const struct known *known = replicas_known(n->replicas, item->replica);
+    bool claims = head->kind != BLOCK_SWEEP && head->from <= known->known && head->to > known->known;
+    struct recent *recent = n->started ? &sync_of(n, item->replica)->recent : NULL;
+    enum err err = block_open(&reader, bytes_of(item->bytes->ptr, item->bytes->len));
+    REQUIRE(err == ERR_OK || !n->started); /* it was checked when it came in */
+    if (err != ERR_OK) return err;
+    while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) {
+        cell_ref cell;
+        uint64_t seq = entry.seq;
+        err = keyspace_join(n->keyspace, item->replica, keyspace_hash(n->keyspace, name), name, &entry, &cell);
+        if (err != ERR_OK) {
+            extras_free(entry.extras);
+            return err;
+        }
+        if (recent && claims && head->kind == BLOCK_DELTA && seq > recent->top) recent_add(recent, seq, cell);
+    }
+    if (err != ERR_STALE) return err;
+    if (claims) replicas_raise_known(n->replicas, item->replica, head->to, head->nonce);
+    if (recent && claims && head->kind == BLOCK_DELTA) recent_raise(recent, head->to);
+    if (recent && claims && head->kind == BLOCK_SWEEP_END) recent_restart(recent, head->to);
+    if (n->started) stats_add(n->stats, STAT_peer_entries_in, head->count);
+    return ERR_OK;
+}
+
+static void want_send(struct node *n, struct peer_link *l, uint32_t replica)
+{
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync) return;
+    if (sync->want_accepted == sync->accepted && sync->want_ms > 0 && n->now_ms - sync->want_ms < WANT_AGAIN_MS) return;
+    struct buffer body = { 0 };
+    struct want want = { *replicas_id(n->replicas, replica), sync->accepted };
+    want_put(&body, &want);
+    node_send_body(n, l, FRAME_WANT, &body);
+    sync->want_ms = n->now_ms;
+    sync->want_accepted = sync->accepted;
+}
+
+void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
+{
+    struct incoming item = { 0 };
+    struct block_reader reader;
+    enum err err = block_check(body);
+    if (err == ERR_OK) err = block_open(&reader, body);
+    if (err == ERR_OK) err = replicas_intern(n->replicas, &reader.head.replica, &item.replica);
+    struct replica_sync *sync = err == ERR_OK ? sync_of(n, item.replica) : NULL;
+    if (!sync) {
+        if (err == ERR_NOMEM) n->failed = true;
+        if (!n->failed) link_broken(n, l, "a damaged block of entries");
+        return;
+    }
+    item.head = reader.head;
+    /* Nobody else writes this node's entries; while the disk is full nothing can be taken in, and it is asked for
+     * again when there is room. */
+    if (item.replica == n->own || n->journal_full) return;
+    bool claims = item.head.kind != BLOCK_SWEEP;
+    if (claims && item.head.to <= sync->accepted) return;
+    if (claims && item.head.from > sync->accepted) {
+        want_send(n, l, item.replica);
+        return;
+    }
+    item.bytes = shared_copy(body);
+    if (!item.bytes || incoming_add(&n->incoming, &item) != ERR_OK) {
+        shared_drop(item.bytes);
+        n->failed = true;
+        return;
+    }
+    if (claims) sync->accepted = item.head.to;
+}
+
+struct digest_visit {
+    struct node *node;
+    struct peer_link *link;
+};
+
+static void digest_check(void *context, uint32_t replica, const struct digest_item *item)
+{
+    struct digest_visit *visit = context;
+    struct node *n = visit->node;
+    if (replica != n->own || !sync_of(n, replica)) return;
+    uint64_t durable = replicas_known(n->replicas, n->own)->durable;
+    if (item->known > durable) node_notice(n, NOTICE_ROLLBACK, link_name(n, visit->link), item->known, "");
+}
+
+void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)
+{
+    bool first = !l->digest.heard_whole;
+    struct digest_visit visit = { n, l };
+    enum err err = digest_take(&l->digest, n->replicas, body, digest_check, &visit);
+    if (err == ERR_NOMEM) n->failed = true;
+    if (err == ERR_CORRUPT) link_broken(n, l, "a damaged digest");
+    if (err != ERR_OK) return;
+    struct claim mine = digest_claim(&l->digest, n->own);
+    if (mine.durable >= replicas_known(n->replicas, n->own)->durable) l->lag_since_ms = 0;
+    if (first) lanes_serve(n, l, n->own, mine.known);
+}
+
+void gossip_wants(struct node *n, struct peer_link *l, struct bytes body)
+{
+    struct reader items;
+    struct want want;
+    if (wants_read(body, &items) != ERR_OK) {
+        link_broken(n, l, "a damaged request");
+        return;
+    }
+    while (want_next(&items, &want)) {
+        uint32_t replica = replicas_find(n->replicas, &want.replica);
+        if (replica != REPLICA_NONE) lanes_serve(n, l, replica, want.from);
+    }
+}
+
+void gossip_tell(struct node *n, struct peer_link *l, uint32_t only)
+{
+    struct buffer body = { 0 };
+    uint32_t count;
+    bool whole = !l->digest.told_whole;
+    enum err err = digest_tell(&l->digest, n->replicas, only, &body, &count);
+    if (err == ERR_OK && (whole || count > 0))
+        node_send_body(n, l, FRAME_DIGEST, &body);
+    else
+        buffer_release(&body);
+    node_fail(n, err);
+    l->tell_due = false;
+    l->told_ms = n->now_ms;
+}
+
+/* The talking link whose peer claims most of the replica; ties by chance. */
+static struct peer_link *best_source(struct node *n, uint32_t replica, uint64_t above)
+{
+    struct peer_link *best = NULL;
+    uint64_t best_known = above;
+    uint32_t start = n->links_count ? (uint32_t)random_below(&n->random, n->links_count) : 0;
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[(start + i) % n->links_count];
+        if (l->stage != LINK_TALKING) continue;
+        uint64_t known = digest_claim(&l->digest, replica).known;
+        if (known > best_known) {
+            best = l;
+            best_known = known;
+        }
+    }
+    return best;
+}
+
+static struct peer_link *owner_link(struct node *n, uint32_t replica)
+{
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[i];
+        if (l->stage != LINK_TALKING) continue;
+        if (id128_equal(&n->members.members[l->member].replica, replicas_id(n->replicas, replica))) return l;
+    }
+    return NULL;
+}
+
+/* Asks for a replica that a peer has more of, unless its owner is pushing it or an earlier request is being served. */
+static void chase(struct node *n, uint32_t replica)
+{
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync) return;
+    struct peer_link *source = best_source(n, replica, sync->accepted);
+    bool moved = sync->accepted != sync->seen_accepted;
+    sync->seen_accepted = sync->accepted;
+    sync->stalled_rounds = source && !moved ? sync->stalled_rounds + 1 : 0;
+    if (!source || moved) return;
+    struct peer_link *owner = owner_link(n, replica);
+    if (owner && sync->stalled_rounds < STALLED_ROUNDS) return;
+    /* A request that is being served by a sweep raises nothing until it ends: ask again only now and then. */
+    if (sync->stalled_rounds % STALLED_ROUNDS == 1 || owner) want_send(n, owner ? owner : source, replica);
+}
+
+void gossip_round(struct node *n)
+{
+    uint32_t talking = 0, chosen = 0;
+    for (uint32_t i = 0; i < n->links_count; i++) talking += n->links[i]->stage == LINK_TALKING;
+    if (talking == 0) return;
+    chosen = (uint32_t)random_below(&n->random, talking);
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        if (n->links[i]->stage != LINK_TALKING || chosen-- != 0) continue;
+        gossip_tell(n, n->links[i], REPLICA_NONE);
+        break;
+    }
+    if (n->journal_full) return;
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        if (i != n->own) chase(n, i);
+    }
+}
+
+bool gossip_is_behind(struct node *n)
+{
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        if (i != n->own && best_source(n, i, replicas_known(n->replicas, i)->known)) return true;
+    }
+    return false;
+}

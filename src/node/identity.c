@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity: which replica this node is, what it knew before it stopped, and the records that say so.
+ * docs/FORMATS.md has the records byte by byte. */
+#include "base/alloc.h"
+#include "node/internal.h"
+
+#define IDENTITY_VERSION 1u
+
+void record_from(struct node *n, uint8_t kind, struct buffer *body, struct record *ret_record)
+{
+    struct shared *bytes = buffer_end(body) == ERR_OK ? shared_copy(buffer_view(body)) : NULL;
+    if (!bytes) n->failed = true;
+    *ret_record = (struct record){ .kind = kind, .bytes = bytes };
+    buffer_release(body);
+}
+
+static void write_identity(const struct node *n, struct buffer *out)
+{
+    buffer_u8(out, IDENTITY_VERSION);
+    buffer_id(out, replicas_id(n->replicas, n->own));
+    buffer_string(out, bytes_of_text(n->cluster));
+}
+
+static void write_boot(const struct node *n, struct buffer *out)
+{
+    buffer_id(out, replicas_id(n->replicas, n->own));
+    buffer_u64(out, n->nonce);
+    buffer_u64(out, n->own_seq);
+}
+
+static void write_members(const struct node *n, struct buffer *out)
+{
+    for (uint32_t i = 0; i < n->members.members_count; i++) {
+        const struct member *m = &n->members.members[i];
+        struct member_item item = { bytes_of_text(m->name), m->replica };
+        member_put(out, &item);
+    }
+}
+
+static void write_vector(const struct node *n, struct buffer *out)
+{
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        const struct known *known = replicas_known(n->replicas, i);
+        struct digest_item item = { *replicas_id(n->replicas, i), known->known, known->durable, known->nonce };
+        digest_put(out, &item);
+    }
+}
+
+void identity_records(struct node *n, struct record *records, uint32_t *count, bool with_vector)
+{
+    struct buffer out = { 0 };
+    *count = 0;
+    write_identity(n, &out);
+    record_from(n, RECORD_IDENTITY, &out, &records[(*count)++]);
+    write_boot(n, &out);
+    record_from(n, RECORD_BOOT, &out, &records[(*count)++]);
+    if (n->members.members_count > 0) {
+        write_members(n, &out);
+        record_from(n, RECORD_MEMBERS, &out, &records[(*count)++]);
+    }
+    if (with_vector) {
+        write_vector(n, &out);
+        record_from(n, RECORD_VECTOR, &out, &records[(*count)++]);
+    }
+}
+
+static enum err recover_identity(struct node *n, struct bytes record)
+{
+    struct reader r;
+    reader_init(&r, record);
+    uint8_t version = reader_u8(&r);
+    if (!r.failed && version > IDENTITY_VERSION) return ERR_NEWER;
+    struct id128 id = reader_id(&r);
+    struct bytes cluster = reader_string(&r, CLUSTER_BYTES_MAX);
+    if (reader_end(&r) != ERR_OK || version != IDENTITY_VERSION || id128_is_zero(&id)) return ERR_CORRUPT;
+    if (!bytes_equal(cluster, bytes_of_text(n->cluster))) return ERR_INVALID;
+    enum err err = replicas_intern(n->replicas, &id, &n->own);
+    if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+    keyspace_set_own(n->keyspace, n->own);
+    n->identity_recovered = true;
+    return ERR_OK;
+}
+
+static enum err recover_boot(struct bytes record)
+{
+    struct reader r;
+    reader_init(&r, record);
+    reader_id(&r);
+    uint64_t nonce = reader_u64(&r);
+    reader_u64(&r);
+    return reader_end(&r) == ERR_OK && nonce != 0 ? ERR_OK : ERR_CORRUPT;
+}
+
+static enum err recover_members(struct node *n, struct bytes record)
+{
+    struct reader items;
+    struct member_item item;
+    enum err err;
+    reader_init(&items, record);
+    while ((err = member_next(&items, &item)) == ERR_OK) {
+        uint32_t member;
+        bool is_new;
+        if (bytes_equal(item.node, bytes_of_text(n->name))) continue; /* this node had another name before */
+        err = membership_add(&n->members, item.node, 0, &member, &is_new);
+        if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        n->members.members[member].replica = item.replica;
+    }
+    return err == ERR_STALE ? ERR_OK : err;
+}
+
+static enum err recover_vector(struct node *n, struct bytes record)
+{
+    struct reader items;
+    struct digest_item item;
+    if (record.len % DIGEST_ITEM_BYTES != 0) return ERR_CORRUPT;
+    reader_init(&items, record);
+    while (digest_next(&items, &item)) {
+        uint32_t replica;
+        enum err err = replicas_intern(n->replicas, &item.replica, &replica);
+        if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        replicas_raise_known(n->replicas, replica, item.known, item.nonce);
+    }
+    return ERR_OK;
+}
+
+static enum err recover_block(struct node *n, struct bytes record)
+{
+    struct block_reader reader;
+    struct incoming item = { 0 };
+    enum err err = block_open(&reader, record);
+    if (err == ERR_OK) err = replicas_intern(n->replicas, &reader.head.replica, &item.replica);
+    if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+    item.head = reader.head;
+    item.bytes = shared_copy(record);
+    if (!item.bytes) return ERR_NOMEM;
+    err = gossip_join(n, &item);
+    shared_drop(item.bytes);
+    return err;
+}
+
+enum err node_recover(void *node, uint8_t kind, struct bytes record)
+{
+    struct node *n = node;
+    REQUIRE(!n->started);
+    switch (kind) {
+    case RECORD_IDENTITY: return recover_identity(n, record);
+    case RECORD_BOOT: return recover_boot(record);
+    case RECORD_OWN:
+    case RECORD_PEER:
+    case RECORD_ENTRIES: return recover_block(n, record);
+    case RECORD_MEMBERS: return recover_members(n, record);
+    case RECORD_VECTOR: return recover_vector(n, record);
+    default: return ERR_CORRUPT;
+    }
+}
+
+static enum err take_identity(struct node *n)
+{
+    if (n->identity_recovered) return ERR_OK;
+    /* A journal that holds entries but does not say whose it is was not written by this program. */
+    if (replicas_count(n->replicas) > 1) return ERR_CORRUPT;
+    enum err err = replicas_intern(n->replicas, &n->replica_offered, &n->own);
+    if (err == ERR_OK) keyspace_set_own(n->keyspace, n->own);
+    return err;
+}
+
+/* All that was recovered has been synced by the journal before it opened. */
+static enum err settle_recovered(struct node *n)
+{
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        struct replica_sync *sync = sync_of(n, i);
+        if (!sync) return ERR_NOMEM;
+        uint64_t known = replicas_known(n->replicas, i)->known;
+        replicas_raise_durable(n->replicas, i, known);
+        sync->accepted = known;
+        recent_init(&sync->recent, i == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
+    }
+    n->own_seq = replicas_known(n->replicas, n->own)->known;
+    return ERR_OK;
+}
+
+enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct actions *actions)
+{
+    REQUIRE(!n->started);
+    enum err err = take_identity(n);
+    if (err == ERR_OK) err = settle_recovered(n);
+    if (err != ERR_OK) return err;
+    n->started = true;
+    n->now_ms = n->started_ms = now_ms;
+    n->wall_ms = wall_ms;
+    n->gossip_at_ms = now_ms + random_jitter(&n->random, GOSSIP_MS, GOSSIP_JITTER_PERCENT);
+    n->actions = actions;
+    membership_forgive(&n->members, now_ms);
+    char id[33];
+    id128_hex(replicas_id(n->replicas, n->own), id);
+    node_notice(n, NOTICE_STARTED, n->name, keyspace_count(n->keyspace), id);
+    /* The boot must be on disk before a seq is given under its nonce. */
+    n->commits.gate = 1;
+    commit_begin(n);
+    roster_tick(n);
+    n->actions = NULL;
+    return n->failed ? ERR_NOMEM : ERR_OK;
+}

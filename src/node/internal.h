@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal: struct node and what its files share. Not for anybody outside src/node.
+ *
+ *   node.c      the door: new, free, step, wake          identity.c  recovery, start, records of what the node is
+ *   commit.c    appends, publishing, snapshots           peering.c   links, handshake, frames to their handlers
+ *   gossip.c    digests, wants, blocks that come in      lanes.c     what goes out on a link, and when
+ *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
+ *
+ * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is about
+ * to end does not matter, since nothing that was not appended has been answered. */
+#ifndef QUIPU_NODE_INTERNAL_H
+#define QUIPU_NODE_INTERNAL_H
+
+#include "base/random.h"
+#include "cluster/digest.h"
+#include "cluster/frame.h"
+#include "cluster/membership.h"
+#include "cluster/message.h"
+#include "cluster/recent.h"
+#include "cluster/sweep.h"
+#include "count/block.h"
+#include "count/replicas.h"
+#include "node/node.h"
+
+#define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
+#define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
+#define GOSSIP_MS 1000u
+#define GOSSIP_JITTER_PERCENT 20u
+#define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */
+#define RECENT_OWN_MAX (1u << 20)
+#define RECENT_PEER_MAX (1u << 16)
+#define READY_AFTER_MS 10000u
+#define SNAPSHOT_BYTES_DEFAULT (24u << 20)
+#define HANDSHAKES_MAX 128u
+#define ASKED_MAX 3u
+
+enum link_stage {
+    LINK_DIALLING, /* not connected yet */
+    LINK_OPENING,  /* connected; HELLO has not come */
+    LINK_TALKING,  /* the member's one link */
+    LINK_CLOSING,  /* nothing is read or sent any more; the down event is to come */
+};
+
+/* A replica that this link's peer asked for, served from recent places up to what is known. */
+struct serving {
+    uint32_t replica;
+    uint64_t cursor;
+};
+
+struct peer_link {
+    link_id id;
+    enum link_stage stage;
+    bool dialled, tell_due, sweep_more;
+    uint32_t member;
+    char remote[ADDRESS_BYTES_MAX]; /* dialled address, or where it came from */
+    char why[160];                  /* why this side closed it */
+    uint64_t nonce;                 /* of the peer's boot */
+    uint64_t opened_ms, talking_ms, heard_ms, ping_ms, told_ms, fresh_ms, lag_since_ms, rtt_ms;
+    uint64_t outstanding; /* bytes handed out and not yet gone */
+    struct buffer input;  /* the front part of a frame whose rest has not come */
+    struct digest digest;
+    uint64_t cursor; /* own entries up to this seq were sent; reset from the peer's digest and wants */
+    struct serving *serving;
+    struct sweep *sweep;
+    struct collector_want *sweep_wants; /* for the next sweep */
+    uint32_t serving_count, serving_cap, wants_count, wants_cap;
+};
+
+/* What is on its way into the keyspace for one replica. */
+struct replica_sync {
+    uint64_t accepted; /* as known, with blocks that wait for the journal */
+    uint64_t want_ms, want_accepted; /* when this replica was asked for last, and how far it was known then */
+    uint64_t seen_accepted;          /* at the last round of gossip */
+    uint32_t stalled_rounds;
+    struct recent recent;
+};
+
+/* A peer's block between link and keyspace. */
+struct incoming {
+    struct shared *bytes; /* the block */
+    uint32_t replica;
+    struct block_head head;
+};
+
+struct incoming_list {
+    struct incoming *items;
+    uint32_t count, cap;
+    uint64_t bytes;
+};
+
+/* An append under way. */
+struct commit {
+    uint64_t number;
+    bool written;
+    struct batch batch;
+    uint64_t seq_from, seq_to; /* own entries (from, to] */
+    struct shared *frame;      /* FRAME_BLOCK around them; NULL if there are none */
+    struct incoming_list incoming;
+};
+
+enum snapshot_stage { SNAPSHOT_NONE, SNAPSHOT_ROTATING, SNAPSHOT_WAITING, SNAPSHOT_RUNNING };
+
+struct commits {
+    struct commit *items; /* a ring of cap, oldest first */
+    uint32_t first, count, cap;
+    uint64_t appended, written, synced;
+    uint64_t gate; /* no further append before this one is synced, in both modes */
+    enum snapshot_stage snapshot;
+    uint64_t snapshot_after, snapshot_segment; /* append that must be synced first */
+    uint64_t snapshot_retry_ms;
+};
+
+/* The newest published commit as one frame, to be sent as it is to a peer that has all before it. */
+struct fresh {
+    struct shared *frame;
+    uint64_t from, to;
+};
+
+struct node {
+    char name[ADDRESS_BYTES_MAX], cluster[CLUSTER_BYTES_MAX + 1];
+    uint32_t heartbeat_ms;
+    bool durability_sync, started, failed, ready, stopping, stopped;
+    bool identity_recovered, journal_full;
+    bool members_changed, members_untold; /* to be written to the journal; to be sent to the peers */
+    uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
+    struct stats *stats;
+    struct random random;
+    struct replicas *replicas;
+    struct keyspace *keyspace;
+    struct id128 replica_offered;
+    uint32_t own;
+    uint64_t own_seq, nonce; /* seq given last */
+    struct replica_sync *syncs; /* by replica index */
+    uint32_t syncs_count;
+    struct membership members;
+    struct peer_link **links;
+    uint32_t links_count, links_cap;
+    link_id link_last; /* odd ones */
+    struct commits commits;
+    struct incoming_list incoming; /* for the next append */
+    struct fresh fresh;
+    uint64_t now_ms, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
+    bool caught_up;
+    uint64_t view_version, members_version_seen;
+    struct actions *actions; /* of the step under way */
+};
+
+/* actions.c */
+struct action *node_act(struct node *n, enum action_kind kind); /* NULL: no memory, `failed` is set */
+void node_notice(struct node *n, enum notice_kind kind, const char *node, uint64_t number, const char *detail);
+void node_send(struct node *n, struct peer_link *l, struct shared *frame); /* takes over one hold; NULL: no memory */
+void node_send_body(struct node *n, struct peer_link *l, enum frame_kind kind, struct buffer *body); /* empties it */
+void node_fail(struct node *n, enum err err); /* ERR_OK is fine; ERR_NOMEM is remembered; else broken logic */
+
+/* identity.c */
+void identity_records(struct node *n, struct record *records, uint32_t *count, bool with_vector);
+#define IDENTITY_RECORDS_MAX 4u
+void record_from(struct node *n, uint8_t kind, struct buffer *body, struct record *ret_record);
+
+/* commit.c */
+void commit_begin(struct node *n); /* if there is something to append and it may */
+void commit_written(struct node *n, uint64_t append);
+void commit_synced(struct node *n, uint64_t append);
+void commit_journal(struct node *n, const struct event *event);
+void commit_rotated(struct node *n, uint64_t segment);
+void commit_snapshot_ended(struct node *n, enum err result);
+void commits_release(struct node *n);
+void incoming_release(struct incoming_list *list);
+enum err incoming_add(struct incoming_list *list, const struct incoming *item);
+
+/* gossip.c */
+struct replica_sync *sync_of(struct node *n, uint32_t replica);
+void gossip_digest(struct node *n, struct peer_link *l, struct bytes body);
+void gossip_wants(struct node *n, struct peer_link *l, struct bytes body);
+void gossip_block(struct node *n, struct peer_link *l, struct bytes body);
+void gossip_tell(struct node *n, struct peer_link *l, uint32_t only);
+void gossip_round(struct node *n);
+bool gossip_is_behind(struct node *n);
+enum err gossip_join(struct node *n, const struct incoming *item);
+
+/* lanes.c */
+void lanes_pump(struct node *n, struct peer_link *l);
+void lanes_serve(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from);
+uint64_t lanes_wake_at_ms(const struct node *n, const struct peer_link *l);
+void lanes_release(struct peer_link *l);
+
+/* peering.c */
+struct peer_link *link_find(struct node *n, link_id id);
+void link_up(struct node *n, link_id id, const char *address);
+void link_bytes(struct node *n, struct peer_link *l, struct bytes bytes);
+void link_down(struct node *n, struct peer_link *l, const char *reason);
+void link_close(struct node *n, struct peer_link *l, const char *why);
+void link_broken(struct node *n, struct peer_link *l, const char *what);
+void link_dial(struct node *n, struct contact *c);
+
+/* roster.c */
+void roster_tick(struct node *n);
+void roster_tell_members(struct node *n, struct peer_link *l);
+void roster_tell_all(struct node *n);
+void roster_members(struct node *n, struct peer_link *l, struct bytes body);
+void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
+void roster_heard(struct node *n, struct bytes body);
+bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica, const char *from, uint32_t *ret_member);
+void roster_goodbye(struct node *n, struct peer_link *l);
+const char *link_name(const struct node *n, const struct peer_link *l);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lanes: what goes out on a link, in this order: heartbeats and membership (sent where they arise), fresh entries of
+ * this node, what the peer asked for from recent places, a sweep. There is no queue for a peer: a cursor says how far
+ * it was served, and the next frame is built when the link can take it. A peer that stops reading costs nothing. */
+#include "base/alloc.h"
+#include "node/internal.h"
+
+#define SWEEP_CELLS 2048u
+#define SWEEP_STEPS 8u /* without a break, so that the thread stays open for others */
+
+void lanes_release(struct peer_link *l)
+{
+    sweep_free(l->sweep);
+    mem_free(l->serving);
+    mem_free(l->sweep_wants);
+    l->sweep = NULL;
+    l->serving = NULL;
+    l->sweep_wants = NULL;
+    l->serving_count = l->serving_cap = l->wants_count = l->wants_cap = 0;
+}
+
+static bool link_has_room(const struct peer_link *l)
+{
+    return l->stage == LINK_TALKING && l->outstanding < LINK_WINDOW_BYTES;
+}
+
+static uint64_t own_top(const struct node *n)
+{
+    return n->syncs[n->own].recent.top;
+}
+
+static bool wants_own(const struct node *n, const struct peer_link *l)
+{
+    if (l->sweep && sweep_covers(l->sweep, n->own)) return true;
+    for (uint32_t i = 0; i < l->wants_count; i++) {
+        if (l->sweep_wants[i].replica == n->own) return true;
+    }
+    return false;
+}
+
+static void add_sweep_want(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from)
+{
+    for (uint32_t i = 0; i < l->wants_count; i++) {
+        if (l->sweep_wants[i].replica != replica) continue;
+        l->sweep_wants[i].from = from;
+        return;
+    }
+    if (l->wants_count == l->wants_cap) {
+        uint32_t cap = l->wants_cap ? l->wants_cap * 2 : 4;
+        struct collector_want *wants = mem_resize(l->sweep_wants, cap * sizeof *wants);
+        if (!wants) {
+            n->failed = true;
+            return;
+        }
+        l->sweep_wants = wants;
+        l->wants_cap = cap;
+    }
+    l->sweep_wants[l->wants_count++] = (struct collector_want){ .replica = replica, .from = from };
+}
+
+static void add_serving(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from)
+{
+    for (uint32_t i = 0; i < l->serving_count; i++) {
+        if (l->serving[i].replica != replica) continue;
+        l->serving[i].cursor = from;
+        return;
+    }
+    if (l->serving_count == l->serving_cap) {
+        uint32_t cap = l->serving_cap ? l->serving_cap * 2 : 4;
+        struct serving *serving = mem_resize(l->serving, cap * sizeof *serving);
+        if (!serving) {
+            n->failed = true;
+            return;
+        }
+        l->serving = serving;
+        l->serving_cap = cap;
+    }
+    l->serving[l->serving_count++] = (struct serving){ replica, from };
+}
+
+/* The peer knows `replica` up to `from`; it shall get the rest. Its own and what is being swept already is passed over. */
+void lanes_serve(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from)
+{
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync || l->stage != LINK_TALKING) return;
+    if (l->sweep && sweep_covers(l->sweep, replica)) return;
+    if (replica == n->own) l->cursor = from;
+    if (from >= sync->recent.top) return;
+    if (from < sync->recent.floor)
+        add_sweep_want(n, l, replica, from);
+    else if (replica != n->own)
+        add_serving(n, l, replica, from);
+}
+
+/* One DELTA frame from recent places; *cursor moves to how far it goes. */
+static void send_delta(struct node *n, struct peer_link *l, uint32_t replica, uint64_t *cursor)
+{
+    struct recent_request request = { .keyspace = n->keyspace,
+                                      .replicas = n->replicas,
+                                      .replica = replica,
+                                      .nonce = replicas_known(n->replicas, replica)->nonce,
+                                      .from = *cursor,
+                                      .bytes_goal = FRAME_BODY_BYTES_GOAL };
+    struct buffer body = { 0 };
+    node_fail(n, recent_write_delta(&sync_of(n, replica)->recent, &request, &body, cursor));
+    if (n->failed)
+        buffer_release(&body);
+    else
+        node_send_body(n, l, FRAME_BLOCK, &body);
+}
+
+static void pump_fresh(struct node *n, struct peer_link *l)
+{
+    uint64_t top = own_top(n);
+    if (l->cursor >= top) return;
+    if (l->lag_since_ms == 0) l->lag_since_ms = n->now_ms;
+    if (wants_own(n, l)) return;
+    if (l->cursor < n->syncs[n->own].recent.floor) {
+        add_sweep_want(n, l, n->own, l->cursor);
+        return;
+    }
+    if (n->now_ms - l->fresh_ms < PACE_MS && top - l->cursor < RECENT_OWN_MAX / 2) return;
+    if (n->fresh.frame && l->cursor == n->fresh.from && n->fresh.to == top) {
+        node_send(n, l, shared_hold(n->fresh.frame));
+        l->cursor = top;
+    }
+    while (l->cursor < top && link_has_room(l) && !n->failed) send_delta(n, l, n->own, &l->cursor);
+    l->fresh_ms = n->now_ms;
+}
+
+static void pump_serving(struct node *n, struct peer_link *l)
+{
+    while (l->serving_count > 0 && link_has_room(l) && !n->failed) {
+        struct serving *s = &l->serving[l->serving_count - 1];
+        const struct recent *recent = &sync_of(n, s->replica)->recent;
+        if (s->cursor >= recent->top) {
+            l->serving_count--;
+        } else if (s->cursor < recent->floor) {
+            struct serving behind = *s;
+            l->serving_count--;
+            add_sweep_want(n, l, behind.replica, behind.cursor);
+        } else {
+            send_delta(n, l, s->replica, &s->cursor);
+        }
+    }
+}
+
+struct sweep_visit {
+    struct node *node;
+    struct peer_link *link;
+};
+
+static enum err sweep_send(void *context, uint32_t replica, struct bytes block)
+{
+    struct sweep_visit *visit = context;
+    (void)replica;
+    node_send(visit->node, visit->link, frame_new(FRAME_BLOCK, block));
+    return visit->node->failed ? ERR_NOMEM : ERR_OK;
+}
+
+static void sweep_start(struct node *n, struct peer_link *l)
+{
+    for (uint32_t i = 0; i < l->wants_count; i++) {
+        struct collector_want *want = &l->sweep_wants[i];
+        /* Own entries are in the keyspace as far as they are durable; a peer's as far as they are known. */
+        want->to = replicas_known(n->replicas, want->replica)->known;
+        if (want->replica == n->own) l->cursor = want->to;
+    }
+    node_fail(n, sweep_new(n->keyspace, n->replicas, l->sweep_wants, l->wants_count, &l->sweep));
+    l->wants_count = 0;
+}
+
+static void pump_sweep(struct node *n, struct peer_link *l)
+{
+    if (!l->sweep && l->wants_count > 0 && link_has_room(l)) sweep_start(n, l);
+    l->sweep_more = false;
+    for (uint32_t i = 0; l->sweep && link_has_room(l) && !n->failed; i++) {
+        if (i == SWEEP_STEPS) {
+            l->sweep_more = true;
+            return;
+        }
+        struct sweep_visit visit = { n, l };
+        bool done = false;
+        node_fail(n, sweep_step(l->sweep, SWEEP_CELLS, sweep_send, &visit, &done));
+        if (!done) continue;
+        sweep_free(l->sweep);
+        l->sweep = NULL;
+    }
+}
+
+void lanes_pump(struct node *n, struct peer_link *l)
+{
+    if (l->stage != LINK_TALKING || n->failed) return;
+    if (l->tell_due && n->now_ms - l->told_ms >= PACE_MS) {
+        struct member *owner = &n->members.members[l->member];
+        gossip_tell(n, l, replicas_find(n->replicas, &owner->replica));
+    }
+    if (!l->digest.heard_whole || !link_has_room(l)) return;
+    pump_fresh(n, l);
+    pump_serving(n, l);
+    pump_sweep(n, l);
+}
+
+uint64_t lanes_wake_at_ms(const struct node *n, const struct peer_link *l)
+{
+    uint64_t wake = UINT64_MAX;
+    if (l->stage != LINK_TALKING) return wake;
+    if (l->tell_due && l->told_ms + PACE_MS < wake) wake = l->told_ms + PACE_MS;
+    if (!l->digest.heard_whole || !link_has_room(l)) return wake;
+    if (l->cursor < own_top(n) && !wants_own(n, l) && l->fresh_ms + PACE_MS < wake) wake = l->fresh_ms + PACE_MS;
+    if (l->sweep_more || (!l->sweep && l->wants_count > 0)) wake = n->now_ms;
+    return wake;
+}
