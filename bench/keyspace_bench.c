@@ -143,7 +143,8 @@ static void measure_growth(uint32_t shards)
         sum += bytes;
         samples++;
     }
-    printf("%5" PRIu32 " shards, 0.5 to 1 M counters: %.1f to %.1f bytes each, mean %.1f; a new one %.0f ns, at worst %.0f us\n",
+    printf("%5" PRIu32
+           " shards, 0.5 to 1 M counters: %.1f to %.1f bytes each, mean %.1f; a new one %.0f ns, at worst %.0f us\n",
            shards, best, worst, sum / samples, add_ns / COUNTERS, worst_add_ns / 1000);
     bench_release(&b);
 }

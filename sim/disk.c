@@ -47,7 +47,6 @@ struct storage_file {
     struct disk *disk;
     struct node *node;
     uint64_t age;
-    bool is_writable;
 };
 
 /* A simulator that is out of memory has nothing to say. */
@@ -155,7 +154,8 @@ static void node_cut(struct node *n, struct random *random)
         node_settle_sector(n, sector, count);
     }
     /* A file that grew may still have its old length. */
-    if (n->durable.len > len_before && mood > 1 && random_below(random, 2) == 0) content_resize(&n->durable, len_before);
+    if (n->durable.len > len_before && mood > 1 && random_below(random, 2) == 0)
+        content_resize(&n->durable, len_before);
     node_forget_unsynced(n);
     content_set(&n->cache, &n->durable);
 }
@@ -229,10 +229,10 @@ static bool has_room(const struct disk *d, uint64_t bytes_more)
     return d->capacity_bytes == 0 || disk_used(d) + bytes_more <= d->capacity_bytes;
 }
 
-static struct storage_file *file_new(struct disk *d, struct node *node, bool is_writable)
+static struct storage_file *file_new(struct disk *d, struct node *node)
 {
     struct storage_file *file = need(malloc(sizeof *file));
-    *file = (struct storage_file){ d, node, d->age, is_writable };
+    *file = (struct storage_file){ d, node, d->age };
     node->holders++;
     return file;
 }
@@ -260,7 +260,7 @@ static enum err disk_create(void *disk, const char *name, uint64_t reserve, stru
     if (!has_room(d, reserve)) return ERR_FULL;
     struct node *node = node_new(fate == FATE_HALF && disk_tosses(d) ? 0 : reserve);
     name_add(d, name, node);
-    if (err == ERR_OK) *ret_file = file_new(d, node, true);
+    if (err == ERR_OK) *ret_file = file_new(d, node);
     return err;
 }
 
@@ -270,7 +270,7 @@ static enum err disk_open(void *disk, const char *name, struct storage_file **re
     if (d->has_no_power) return ERR_IO;
     struct entry_of_name *entry = find(d, name);
     if (!entry) return ERR_NOT_FOUND;
-    *ret_file = file_new(d, entry->node, false);
+    *ret_file = file_new(d, entry->node);
     *ret_bytes = entry->node->cache.len;
     return ERR_OK;
 }
@@ -286,7 +286,6 @@ static enum err disk_read(struct storage_file *file, uint64_t offset, uint8_t *i
 static enum err disk_write(struct storage_file *file, uint64_t offset, struct bytes bytes)
 {
     struct disk *d = file->disk;
-    REQUIRE(file->is_writable);
     if (file_is_dead(file)) return ERR_IO;
     enum err err;
     enum fate fate = disk_next(d, &err);
@@ -313,7 +312,7 @@ static enum err disk_sync(struct storage_file *file)
         node_sync(file->node);
     } else if (!d->has_no_power) {
         node_forget_unsynced(file->node); /* (3) */
-    } /* else the cut decides */
+    }                                     /* else the cut decides */
     return err;
 }
 

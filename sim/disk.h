@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* disk: the simulator's storage. One directory, kept twice: as programs see it (the cache) and as it would be after a
  * power cut. Everything random comes from the seed.
- *  (1) A sync that returns OK moves what was written before it to the durable side; create, rename and remove that return
- *      OK are durable at once.
- *  (2) At a power cut each 512-byte sector of what was not synced is as it was before, or as it was after one of the
- *      writes since; so writes are lost, torn, and kept out of order.
- *  (3) A sync that fails forgets what it should have written: the cache still shows it, and no later sync writes it.
- * Breaking it in any other way is for the test to ask for. A name that is not there, in such a request, is a bug of the
- * test. Handles of before a cut, a kill or a restore answer ERR_IO to everything but close. */
+ *  (1) A sync that returns OK moves what was written before it to the durable side; create, rename and remove that
+ * return OK are durable at once. (2) At a power cut each 512-byte sector of what was not synced is as it was before, or
+ * as it was after one of the writes since; so writes are lost, torn, and kept out of order. (3) A sync that fails
+ * forgets what it should have written: the cache still shows it, and no later sync writes it. Breaking it in any other
+ * way is for the test to ask for. A name that is not there, in such a request, is a bug of the test. Handles of before
+ * a cut, a kill or a restore answer ERR_IO to everything but close. */
 #ifndef QUIPU_SIM_DISK_H
 #define QUIPU_SIM_DISK_H
 

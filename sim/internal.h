@@ -11,21 +11,23 @@
 
 /* Things that will happen, in order of time and, at the same time, of being asked for. */
 enum happening_kind {
-    HAPPEN_WAKE,     /* node */
-    HAPPEN_WRITE,    /* node's journal */
+    HAPPEN_WAKE,  /* node */
+    HAPPEN_WRITE, /* node's journal */
     HAPPEN_SYNC,
     HAPPEN_SNAPSHOT,
-    HAPPEN_CONNECT,  /* wire */
+    HAPPEN_CONNECT, /* wire */
     HAPPEN_REFUSE,
-    HAPPEN_DELIVER,  /* wire, end that receives */
-    HAPPEN_DOWN,     /* wire, end that hears of it */
+    HAPPEN_UP,      /* wire, end that hears of it */
+    HAPPEN_DELIVER, /* wire, end that receives */
+    HAPPEN_SENT,    /* wire, end whose bytes have left */
+    HAPPEN_DOWN,    /* wire, end that hears of it */
 };
 
 struct happening {
     uint64_t at_ms, order;
     enum happening_kind kind;
-    uint32_t node, life; /* of a life that is over: nothing happens */
-    uint32_t wire, end;
+    uint32_t node, life;     /* of a life that is over: nothing happens */
+    uint32_t wire, use, end; /* use: of a wire that serves others by now, nothing happens */
 };
 
 struct schedule {
@@ -46,13 +48,15 @@ struct piece {
 struct wire_end {
     uint32_t node, life;
     link_id link;
-    bool up, closed;           /* the node was told that it is up; the node was told, or is to be told, that it is down */
+    bool up, closed; /* the node was told that it is up; the node was told, or is to be told, that it is down */
     struct piece *first, *last; /* on the way to this end */
     uint64_t last_ms;
+    uint64_t gone; /* bytes that left this end and of which its node was not told yet */
 };
 struct wire {
     struct wire_end ends[2];
     bool used;
+    uint32_t use; /* rises with each connection that the place serves */
 };
 
 /* An increment whose reply waits for its commit. */

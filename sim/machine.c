@@ -56,8 +56,9 @@ void machine_start(struct sim *s, uint32_t node)
                                        .segment_bytes = s->options.segment_bytes };
     struct journal_report report;
     enum err err = journal_open(&options, node_recover, m->node, &m->journal, &report);
-    if (err != ERR_OK) fprintf(stderr, "sim: n%u: %s in %s at %llu\n", node, err_text(err), report.file,
-                               (unsigned long long)report.offset);
+    if (err != ERR_OK)
+        fprintf(stderr, "sim: n%u: %s in %s at %llu\n", node, err_text(err), report.file,
+                (unsigned long long)report.offset);
     REQUIRE(err == ERR_OK);
     m->up = true;
     m->paused = false;
@@ -231,14 +232,23 @@ static void happen_snapshot(struct sim *s, uint32_t node)
 void machine_happen(struct sim *s, const struct happening *h)
 {
     switch (h->kind) {
-    case HAPPEN_WRITE: happen_write(s, h->node); return;
-    case HAPPEN_SYNC: happen_sync(s, h->node); return;
-    case HAPPEN_SNAPSHOT: happen_snapshot(s, h->node); return;
+    case HAPPEN_WRITE:
+        happen_write(s, h->node);
+        return;
+    case HAPPEN_SYNC:
+        happen_sync(s, h->node);
+        return;
+    case HAPPEN_SNAPSHOT:
+        happen_snapshot(s, h->node);
+        return;
     case HAPPEN_WAKE:
     case HAPPEN_CONNECT:
     case HAPPEN_REFUSE:
+    case HAPPEN_UP:
     case HAPPEN_DELIVER:
-    case HAPPEN_DOWN: break;
+    case HAPPEN_SENT:
+    case HAPPEN_DOWN:
+        break;
     }
-    REQUIRE(!"a happening that is not the machine's");
+    require_failed("a happening of the machine", __FILE__, __LINE__);
 }

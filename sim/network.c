@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network: wires between nodes. Each direction is an ordered row of pieces; a cut holds them back, as TCP does, until it
- * is mended or the wire is given up. */
+/* network: wires between nodes. Each direction is an ordered row of pieces; a cut holds them back, as TCP does, until
+ * it is mended or the wire is given up. */
 #include "sim/internal.h"
 
 #include <stdio.h>
@@ -24,6 +24,7 @@ static uint32_t wire_new(struct sim *s)
         s->wires = realloc(s->wires, s->wires_cap * sizeof *s->wires);
         REQUIRE(s->wires);
     }
+    s->wires[s->wires_count] = (struct wire){ 0 };
     return s->wires_count++;
 }
 
@@ -62,8 +63,13 @@ static void wire_release(struct wire *w)
 static void end_schedule(struct sim *s, enum happening_kind kind, uint32_t wire, uint32_t end, uint64_t at_ms)
 {
     const struct wire_end *e = &s->wires[wire].ends[end];
-    sim_schedule(s, &(struct happening){
-                        .at_ms = at_ms, .kind = kind, .node = e->node, .life = e->life, .wire = wire, .end = end });
+    sim_schedule(s, &(struct happening){ .at_ms = at_ms,
+                                         .kind = kind,
+                                         .node = e->node,
+                                         .life = e->life,
+                                         .wire = wire,
+                                         .use = s->wires[wire].use,
+                                         .end = end });
 }
 
 static uint32_t node_by_address(const struct sim *s, const char *address)
@@ -78,7 +84,7 @@ void network_connect(struct sim *s, uint32_t node, link_id link, const char *add
 {
     uint32_t wire = wire_new(s);
     uint32_t to = node_by_address(s, address);
-    s->wires[wire] = (struct wire){ .used = true };
+    s->wires[wire] = (struct wire){ .used = true, .use = s->wires[wire].use + 1 };
     s->wires[wire].ends[0] = (struct wire_end){ .node = node, .life = s->machines[node].life, .link = link };
     s->wires[wire].ends[1] = (struct wire_end){ .node = to };
     uint64_t at_ms = s->now_ms + 2u * latency(s) + 1;
@@ -168,9 +174,8 @@ static void happen_connect(struct sim *s, const struct happening *h)
     s->link_last += 2;
     w->ends[1] = (struct wire_end){ .node = to, .life = s->machines[to].life, .link = s->link_last, .up = true };
     w->ends[0].up = true;
-    link_id dialler = w->ends[0].link, acceptor = w->ends[1].link;
-    node_event(s, to, EVENT_LINK_UP, acceptor, bytes_of(NULL, 0), NULL);
-    node_event(s, from, EVENT_LINK_UP, dialler, bytes_of(NULL, 0), NULL);
+    end_schedule(s, HAPPEN_UP, h->wire, 1, s->now_ms);
+    end_schedule(s, HAPPEN_UP, h->wire, 0, s->now_ms);
 }
 
 static void happen_deliver(struct sim *s, const struct happening *h)
@@ -185,21 +190,26 @@ static void happen_deliver(struct sim *s, const struct happening *h)
     }
     e->first = p->next;
     if (!e->first) e->last = NULL;
-    struct wire_end to = *e, from = *sender; /* the row of wires may move while the nodes work */
+    struct wire_end to = *e; /* the row of wires may move while the node works */
     if (p->len == 0) {
         down_soon(s, h->wire, h->end);
     } else {
-        bool sender_lives = !from.closed && from.life == s->machines[from.node].life;
+        sender->gone += p->len;
+        end_schedule(s, HAPPEN_SENT, h->wire, !h->end, s->now_ms);
         node_event(s, to.node, EVENT_LINK_BYTES, to.link, bytes_of(p->bytes, p->len), NULL);
-        if (sender_lives) {
-            struct event sent = { .kind = EVENT_LINK_SENT };
-            sent.as.link.link = from.link;
-            sent.as.link.sent = p->len;
-            sim_event(s, from.node, &sent);
-        }
     }
     free(p->bytes);
     free(p);
+}
+
+static void happen_sent(struct sim *s, const struct happening *h)
+{
+    struct wire_end *e = &s->wires[h->wire].ends[h->end];
+    struct event sent = { .kind = EVENT_LINK_SENT };
+    sent.as.link.link = e->link;
+    sent.as.link.sent = e->gone;
+    e->gone = 0;
+    if (!e->closed && sent.as.link.sent > 0) sim_event(s, h->node, &sent);
 }
 
 static void wire_give_back(struct sim *s, uint32_t wire)
@@ -216,11 +226,21 @@ static void wire_give_back(struct sim *s, uint32_t wire)
 void network_happen(struct sim *s, const struct happening *h)
 {
     struct wire *w = &s->wires[h->wire];
-    if (!w->used || w->ends[h->end].node != h->node || w->ends[h->end].life != h->life) return;
+    if (!w->used || w->use != h->use || w->ends[h->end].node != h->node || w->ends[h->end].life != h->life) return;
     link_id link = w->ends[h->end].link;
     switch (h->kind) {
-    case HAPPEN_CONNECT: happen_connect(s, h); return;
-    case HAPPEN_DELIVER: happen_deliver(s, h); return;
+    case HAPPEN_CONNECT:
+        happen_connect(s, h);
+        return;
+    case HAPPEN_DELIVER:
+        happen_deliver(s, h);
+        return;
+    case HAPPEN_SENT:
+        happen_sent(s, h);
+        return;
+    case HAPPEN_UP:
+        if (!w->ends[h->end].closed) node_event(s, h->node, EVENT_LINK_UP, link, bytes_of(NULL, 0), NULL);
+        return;
     case HAPPEN_REFUSE:
         if (w->ends[0].closed) return;
         w->ends[0].link = 0;
@@ -235,9 +255,10 @@ void network_happen(struct sim *s, const struct happening *h)
     case HAPPEN_WAKE:
     case HAPPEN_WRITE:
     case HAPPEN_SYNC:
-    case HAPPEN_SNAPSHOT: break;
+    case HAPPEN_SNAPSHOT:
+        break;
     }
-    REQUIRE(!"a happening that is not the network's");
+    require_failed("a happening of the network", __FILE__, __LINE__);
 }
 
 void network_node_gone(struct sim *s, uint32_t node, bool loud)

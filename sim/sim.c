@@ -116,13 +116,27 @@ static void carry_out(struct sim *s, uint32_t node, struct actions *actions)
     for (uint32_t i = 0; i < actions->count && m->life == life; i++) {
         struct action *a = &actions->items[i];
         switch (a->kind) {
-        case ACTION_APPEND: machine_append(s, node, a); break;
-        case ACTION_ROTATE: machine_rotate(s, node); break;
-        case ACTION_SNAPSHOT: machine_snapshot(s, node, a); break;
-        case ACTION_CONNECT: network_connect(s, node, a->as.link.link, a->as.link.address); break;
-        case ACTION_SEND: network_send(s, node, a->as.link.link, a->as.link.bytes); break;
-        case ACTION_CLOSE: network_close(s, node, a->as.link.link); break;
-        case ACTION_NOTICE: note(s, node, &a->as.notice); break;
+        case ACTION_APPEND:
+            machine_append(s, node, a);
+            break;
+        case ACTION_ROTATE:
+            machine_rotate(s, node);
+            break;
+        case ACTION_SNAPSHOT:
+            machine_snapshot(s, node, a);
+            break;
+        case ACTION_CONNECT:
+            network_connect(s, node, a->as.link.link, a->as.link.address);
+            break;
+        case ACTION_SEND:
+            network_send(s, node, a->as.link.link, a->as.link.bytes);
+            break;
+        case ACTION_CLOSE:
+            network_close(s, node, a->as.link.link);
+            break;
+        case ACTION_NOTICE:
+            note(s, node, &a->as.notice);
+            break;
         case ACTION_STOPPED:
             machine_end(s, node);
             network_node_gone(s, node, true);
@@ -250,11 +264,17 @@ static void happen(struct sim *s, struct happening *h)
         return;
     case HAPPEN_WRITE:
     case HAPPEN_SYNC:
-    case HAPPEN_SNAPSHOT: machine_happen(s, h); return;
+    case HAPPEN_SNAPSHOT:
+        machine_happen(s, h);
+        return;
     case HAPPEN_CONNECT:
     case HAPPEN_REFUSE:
+    case HAPPEN_UP:
     case HAPPEN_DELIVER:
-    case HAPPEN_DOWN: network_happen(s, h); return;
+    case HAPPEN_SENT:
+    case HAPPEN_DOWN:
+        network_happen(s, h);
+        return;
     }
 }
 
@@ -346,12 +366,15 @@ const struct view *sim_view(struct sim *s, uint32_t node)
 const char *sim_peers(struct sim *s, uint32_t node)
 {
     char *text = s->machines[node].peers;
+    size_t len = 0;
     const struct view *view = sim_view(s, node);
     *text = '\0';
     for (uint32_t i = 0; i < view->members_count; i++) {
         if (!view->members[i].heard) continue;
-        if (*text) strcat(text, " ");
-        strncat(text, view->members[i].node, 7);
+        int more =
+            snprintf(text + len, sizeof s->machines[node].peers - len, "%s%s", len ? " " : "", view->members[i].node);
+        REQUIRE(more > 0 && len + (size_t)more < sizeof s->machines[node].peers);
+        len += (size_t)more;
     }
     view_drop(view);
     return text;
@@ -429,7 +452,7 @@ void sim_check_settled(struct sim *s)
     if (settled(s, &p)) return;
     fprintf(stderr, "sim: seed %llu at %llu ms: %s\n", (unsigned long long)s->options.seed,
             (unsigned long long)s->now_ms, p.text);
-    REQUIRE(!"the cluster has settled");
+    require_failed("the cluster has settled", __FILE__, __LINE__);
 }
 
 uint32_t sim_notices(const struct sim *s, uint32_t node, enum notice_kind kind)

@@ -25,26 +25,26 @@ struct disk;
 struct sim_options {
     uint32_t nodes;
     uint64_t seed;
-    bool async;                            /* durability */
+    bool async;                              /* durability */
     uint32_t latency_ms_min, latency_ms_max; /* one way, each piece of bytes [0 to 2] */
-    uint32_t write_ms_max, sync_ms_max;    /* of the journal [0, 3] */
-    uint32_t piece_bytes_max;              /* links hand over at most this much at a time [64 Ki] */
-    uint64_t snapshot_bytes;               /* [the node's default] */
-    uint32_t segment_bytes;                /* of the journal [64 Ki] */
-    bool no_seeds;                         /* nodes know nobody; else each knows node 0 */
+    uint32_t write_ms_max, sync_ms_max;      /* of the journal [0, 3] */
+    uint32_t piece_bytes_max;                /* links hand over at most this much at a time [64 Ki] */
+    uint64_t snapshot_bytes;                 /* [the node's default] */
+    uint32_t segment_bytes;                  /* of the journal [64 Ki] */
+    bool no_seeds;                           /* nodes know nobody; else each knows node 0 */
 };
 
 /* Makes the nodes, with names n0:1, n1:1 ..., and starts none. */
 struct sim *sim_new(const struct sim_options *options);
 void sim_free(struct sim *s);
 
-void sim_start(struct sim *s, uint32_t node);     /* from its disk, as it is */
+void sim_start(struct sim *s, uint32_t node); /* from its disk, as it is */
 void sim_start_all(struct sim *s);
 void sim_kill(struct sim *s, uint32_t node);      /* SIGKILL: its links end, its page cache stays */
 void sim_power_cut(struct sim *s, uint32_t node); /* its links fall silent, what was not synced is lost or torn */
 void sim_pause(struct sim *s, uint32_t node);     /* SIGSTOP */
 void sim_resume(struct sim *s, uint32_t node);
-void sim_stop(struct sim *s, uint32_t node);      /* SIGTERM: goodbye, then it is off */
+void sim_stop(struct sim *s, uint32_t node); /* SIGTERM: goodbye, then it is off */
 bool sim_is_up(const struct sim *s, uint32_t node);
 
 /* Nothing gets from one to the other any more; links stay up and silent, as on a real network. */
@@ -62,7 +62,7 @@ typedef bool sim_condition(struct sim *s);
 bool sim_run_until(struct sim *s, sim_condition *condition, uint64_t limit_ms);
 
 /* A client's increment. It counts as answered when its commit allows the reply to leave. */
-enum err sim_add(struct sim *s, uint32_t node, const char *name, int64_t delta);
+MUST_USE enum err sim_add(struct sim *s, uint32_t node, const char *name, int64_t delta);
 int64_t sim_value(struct sim *s, uint32_t node, const char *name);
 void sim_seed(struct sim *s, uint32_t node, const char *address); /* as a join command */
 

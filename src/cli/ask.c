@@ -16,7 +16,9 @@ static void complain_status(const struct output *out, const struct question *q, 
     const char *detail = ask_text(problem, "detail");
     if (!detail) detail = ask_text(problem, "error");
     if (!detail) detail = ask_text(problem, "title");
-    output_complain(out, "%s answered %u%s%s", q->node->text, answer->status, detail ? ": " : "", detail ? detail : "");
+    bool unsure = q->unsure_text && json_is_true(json_object_get(problem, "indeterminate"));
+    output_complain(out, "%s answered %u%s%s%s%s", q->node->text, answer->status, detail ? ": " : "",
+                    detail ? detail : "", unsure ? "; " : "", unsure ? q->unsure_text : "");
     json_decref(problem);
 }
 
@@ -32,7 +34,10 @@ static json_t *take_answer(const struct output *out, const struct question *q, c
         return NULL;
     }
     json_t *value = parse(answer);
-    if (!value) output_complain(out, "the answer of %s is not JSON", q->node->text);
+    if (!value) {
+        output_complain(out, "the answer of %s is not JSON%s%s", q->node->text, q->unsure_text ? "; " : "",
+                        q->unsure_text ? q->unsure_text : "");
+    }
     return value;
 }
 

@@ -67,9 +67,12 @@ static int connect_one(const struct addrinfo *address, uint64_t until_ms)
     socklen_t len = sizeof err;
     if (fd < 0) return -1;
     if (connect(fd, address->ai_addr, address->ai_addrlen) == 0) return fd;
-    if (errno != EINPROGRESS) err = errno;
-    else if (!wait_until(fd, POLLOUT, until_ms)) err = ETIMEDOUT;
-    else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0) err = errno;
+    if (errno != EINPROGRESS)
+        err = errno;
+    else if (!wait_until(fd, POLLOUT, until_ms))
+        err = ETIMEDOUT;
+    else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = errno;
     if (err == 0) return fd;
     close(fd);
     errno = err;
@@ -143,8 +146,10 @@ static enum err exchange_send(struct exchange *x)
     struct buffer request = { 0 };
     request_write(x->call, &request);
     enum err err = buffer_end(&request);
-    if (err == ERR_OK) err = send_all(x, buffer_view(&request));
-    else (void)fail(x, "%s", err_text(err));
+    if (err == ERR_OK)
+        err = send_all(x, buffer_view(&request));
+    else
+        (void)fail(x, "%s", err_text(err));
     buffer_release(&request);
     return err;
 }
@@ -249,7 +254,9 @@ void client_escape(struct buffer *path, struct bytes name)
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
     for (size_t i = 0; i < name.len; i++) {
         uint8_t c = name.ptr[i];
-        if (memchr(plain, c, sizeof plain - 1)) buffer_u8(path, c);
-        else buffer_printf(path, "%%%02X", c);
+        if (memchr(plain, c, sizeof plain - 1))
+            buffer_u8(path, c);
+        else
+            buffer_printf(path, "%%%02X", c);
     }
 }

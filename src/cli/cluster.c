@@ -55,8 +55,8 @@ int verb_join(const struct options *o, struct output *out)
         output_complain(out, "%s", err_text(ERR_NOMEM));
         return EXIT_FAILED;
     }
-    int status = ask_nodes(
-        o, out, &(struct question){ .node = &o->node, .method = "POST", .path = "/join", .body = body });
+    int status =
+        ask_nodes(o, out, &(struct question){ .node = &o->node, .method = "POST", .path = "/join", .body = body });
     json_decref(body);
     return status;
 }
@@ -69,44 +69,53 @@ static enum colour state_colour(const char *state)
     return strcmp(state, "down") == 0 || strcmp(state, "left") == 0 ? COLOUR_BAD : COLOUR_WARN;
 }
 
-static void put_text(struct table *t, const json_t *member, const char *name)
+static void put_text(struct sheet *t, const json_t *member, const char *name)
 {
     const char *text = ask_text(member, name);
-    table_cell(t, bytes_of_text(text ? text : "-"), COLOUR_NONE);
+    sheet_cell(t, bytes_of_text(text ? text : "-"), COLOUR_NONE);
 }
 
 /* Milliseconds may come with a fraction; 0 means that it is not known. */
-static void put_rtt(struct table *t, const json_t *member)
+static void put_rtt(struct sheet *t, const json_t *member)
 {
     const json_t *rtt = json_object_get(member, "rtt_ms");
     double rtt_ms = json_number_value(rtt);
-    if (!json_is_number(rtt) || !(rtt_ms > 0)) table_printf(t, COLOUR_NONE, "-");
-    else table_printf(t, COLOUR_NONE, "%.*f ms", rtt_ms < 10 ? 2 : 0, rtt_ms);
+    if (!json_is_number(rtt) || !(rtt_ms > 0))
+        sheet_printf(t, COLOUR_NONE, "-");
+    else
+        sheet_printf(t, COLOUR_NONE, "%.*f ms", rtt_ms < 10 ? 2 : 0, rtt_ms);
 }
 
-static void put_heard(struct table *t, const json_t *member, bool is_self)
+static void put_heard(struct sheet *t, const json_t *member, bool is_self)
 {
     int64_t heard_ms = 0;
-    if (is_self || !ask_integer(member, "last_heard_ms", &heard_ms)) table_printf(t, COLOUR_NONE, "-");
-    else if (heard_ms < 10000) table_printf(t, COLOUR_NONE, "%" PRId64 " ms ago", heard_ms);
-    else table_printf(t, COLOUR_NONE, "%" PRId64 " s ago", heard_ms / 1000);
+    if (is_self || !ask_integer(member, "last_heard_ms", &heard_ms))
+        sheet_printf(t, COLOUR_NONE, "-");
+    else if (heard_ms < 10000)
+        sheet_printf(t, COLOUR_NONE, "%" PRId64 " ms ago", heard_ms);
+    else
+        sheet_printf(t, COLOUR_NONE, "%" PRId64 " s ago", heard_ms / 1000);
 }
 
-static void put_lag(struct table *t, const json_t *member)
+static void put_lag(struct sheet *t, const json_t *member)
 {
     int64_t entries = 0, lag_ms = 0;
-    if (!ask_integer(member, "lag_entries", &entries)) table_printf(t, COLOUR_NONE, "-");
-    else if (!ask_integer(member, "lag_ms", &lag_ms) || entries == 0) table_printf(t, COLOUR_NONE, "%" PRId64, entries);
-    else table_printf(t, COLOUR_WARN, "%" PRId64 " for %" PRId64 " ms", entries, lag_ms);
+    if (!ask_integer(member, "lag_entries", &entries))
+        sheet_printf(t, COLOUR_NONE, "-");
+    else if (!ask_integer(member, "lag_ms", &lag_ms) || entries == 0)
+        sheet_printf(t, COLOUR_NONE, "%" PRId64, entries);
+    else
+        sheet_printf(t, COLOUR_WARN, "%" PRId64 " for %" PRId64 " ms", entries, lag_ms);
 }
 
-static void put_member(struct table *t, const json_t *member, const char *self)
+/* On a terminal the node that was asked is marked; programs compare it with the line above. */
+static void put_member(struct sheet *t, const json_t *member, const char *self, bool marks)
 {
     const char *node = ask_text(member, "node"), *state = ask_text(member, "state");
     bool is_self = node && strcmp(node, self) == 0;
-    table_cell(t, bytes_of_text(node ? node : "-"), is_self ? COLOUR_STRONG : COLOUR_NONE);
-    table_printf(t, is_self ? COLOUR_GOOD : state_colour(state ? state : ""), "%s%s", state ? state : "-",
-                 is_self ? " (asked)" : "");
+    sheet_cell(t, bytes_of_text(node ? node : "-"), is_self ? COLOUR_STRONG : COLOUR_NONE);
+    sheet_printf(t, is_self ? COLOUR_GOOD : state_colour(state ? state : ""), "%s%s", state ? state : "-",
+                 is_self && marks ? " (asked)" : "");
     put_text(t, member, "address");
     put_rtt(t, member);
     put_heard(t, member, is_self);
@@ -127,13 +136,13 @@ static int show_status(const struct options *o, struct output *out, const json_t
     buffer_text(&out->text, ", replica ");
     output_shown(out, bytes_of_text(replica));
     buffer_text(&out->text, "\n");
-    struct table table;
-    table_init(&table, titles, sizeof titles / sizeof *titles);
+    struct sheet table;
+    sheet_init(&table, titles, sizeof titles / sizeof *titles);
     for (size_t i = 0; i < json_array_size(members); i++) {
         member = json_array_get(members, i);
-        put_member(&table, member, self);
+        put_member(&table, member, self, out->table);
     }
-    table_end(&table, out);
+    sheet_end(&table, out);
     return EXIT_OK;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs about single counters: get, incr. */
+#include "node/counters.h"
 #include "cli/ask.h"
 #include "cli/verbs.h"
-#include "node/counters.h"
 #include "server/text.h"
 
 #include <inttypes.h>
@@ -38,18 +38,18 @@ static void show_missing(struct output *out, const char *name)
     output_complain(out, "no counter \"%s\"", shown);
 }
 
-static void show_value(struct output *out, struct table *table, const char *name, int64_t value)
+static void show_value(struct output *out, struct sheet *table, const char *name, int64_t value)
 {
     if (table) {
-        table_cell(table, bytes_of_text(name), COLOUR_NONE);
-        table_printf(table, COLOUR_NONE, "%" PRId64, value);
+        sheet_cell(table, bytes_of_text(name), COLOUR_NONE);
+        sheet_printf(table, COLOUR_NONE, "%" PRId64, value);
     } else {
         buffer_printf(&out->text, "%" PRId64 "\n", value);
     }
 }
 
 /* table NULL: the value stands alone. */
-static int get_one(const struct options *o, struct output *out, const char *name, struct table *table)
+static int get_one(const struct options *o, struct output *out, const char *name, struct sheet *table)
 {
     struct buffer path = { 0 };
     bool missing = false;
@@ -57,8 +57,9 @@ static int get_one(const struct options *o, struct output *out, const char *name
     int status = EXIT_FAILED;
     json_t *counter = NULL;
     if (counter_path(out, name, "", &path) == ERR_OK) {
-        struct question q = { .node = &o->node, .method = "GET", .path = (const char *)path.ptr,
-                              .may_be_missing = true };
+        struct question q = {
+            .node = &o->node, .method = "GET", .path = (const char *)path.ptr, .may_be_missing = true
+        };
         counter = ask(out, &q, &missing);
     }
     if (missing) {
@@ -66,8 +67,10 @@ static int get_one(const struct options *o, struct output *out, const char *name
     } else if (counter && !ask_integer(counter, "value", &value)) {
         status = ask_misfit(out, &o->node);
     } else if (counter) {
-        if (o->json) output_json(out, counter);
-        else show_value(out, table, name, value);
+        if (o->json)
+            output_json(out, counter);
+        else
+            show_value(out, table, name, value);
         status = EXIT_OK;
     }
     json_decref(counter);
@@ -83,14 +86,16 @@ int verb_get(const struct options *o, struct output *out)
     }
     bool alone = o->words_count == 1;
     int status = EXIT_OK;
-    struct table table;
-    table_init(&table, titles, 2);
+    struct sheet table;
+    sheet_init(&table, titles, 2);
     for (int i = 0; i < o->words_count; i++) {
         int one = get_one(o, out, o->words[i], alone ? NULL : &table);
         if (one != EXIT_OK) status = one;
     }
-    if (alone || o->json) table_release(&table);
-    else table_end(&table, out);
+    if (alone || o->json)
+        sheet_release(&table);
+    else
+        sheet_end(&table, out);
     return status;
 }
 
@@ -115,15 +120,20 @@ int verb_incr(const struct options *o, struct output *out)
     if (!body) {
         output_complain(out, "%s", err_text(ERR_NOMEM));
     } else if (counter_path(out, o->words[0], "/increment", &path) == ERR_OK) {
-        struct question q = { .node = &o->node, .method = "POST", .path = (const char *)path.ptr, .body = body,
+        struct question q = { .node = &o->node,
+                              .method = "POST",
+                              .path = (const char *)path.ptr,
+                              .body = body,
                               .unsure_text = "it may have counted or not" };
         counter = ask(out, &q, &missing);
     }
     if (counter && !ask_integer(counter, "value", &value)) {
         status = ask_misfit(out, &o->node);
     } else if (counter) {
-        if (o->json) output_json(out, counter);
-        else show_value(out, NULL, o->words[0], value);
+        if (o->json)
+            output_json(out, counter);
+        else
+            show_value(out, NULL, o->words[0], value);
         status = EXIT_OK;
     }
     json_decref(counter);

@@ -83,8 +83,10 @@ enum err options_parse(int argc, char **argv, struct options *ret_options, char 
     for (; at < argc && !verb_parses_itself(&o); at++) {
         char *word = argv[at];
         if (options_ended || !looks_like_option(word)) {
-            if (o.verb) argv[o.words_count++] = word;
-            else o.verb = word;
+            if (o.verb)
+                argv[o.words_count++] = word;
+            else
+                o.verb = word;
         } else if (strcmp(word, "--") == 0) {
             options_ended = true;
         } else if (strcmp(word, "--json") == 0) {

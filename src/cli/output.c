@@ -13,8 +13,8 @@
 #define COLUMN_GAP 2
 
 static const char *const colour_codes[] = {
-    [COLOUR_NONE] = "", [COLOUR_STRONG] = "\x1b[1m", [COLOUR_GOOD] = "\x1b[32m", [COLOUR_WARN] = "\x1b[33m",
-    [COLOUR_BAD] = "\x1b[31m",
+    [COLOUR_NONE] = "",         [COLOUR_STRONG] = "\x1b[1m", [COLOUR_GOOD] = "\x1b[32m",
+    [COLOUR_WARN] = "\x1b[33m", [COLOUR_BAD] = "\x1b[31m",
 };
 static const char colour_end[] = "\x1b[0m";
 
@@ -44,9 +44,12 @@ static enum err write_all(int fd, struct bytes text)
 bool output_end(struct output *out)
 {
     bool good = false;
-    if (buffer_end(&out->text) != ERR_OK) output_complain(out, "%s", err_text(ERR_NOMEM));
-    else if (write_all(STDOUT_FILENO, buffer_view(&out->text)) == ERR_OK) good = true;
-    else if (errno != EPIPE) output_complain(out, "cannot write the output: %s", strerror(errno));
+    if (buffer_end(&out->text) != ERR_OK)
+        output_complain(out, "%s", err_text(ERR_NOMEM));
+    else if (write_all(STDOUT_FILENO, buffer_view(&out->text)) == ERR_OK)
+        good = true;
+    else if (errno != EPIPE)
+        output_complain(out, "cannot write the output: %s", strerror(errno));
     buffer_release(&out->text);
     return good;
 }
@@ -109,8 +112,10 @@ void output_shown(struct output *out, struct bytes text)
 void output_json(struct output *out, const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
-    if (text) buffer_printf(&out->text, "%s\n", text);
-    else out->text.failed = true;
+    if (text)
+        buffer_printf(&out->text, "%s\n", text);
+    else
+        out->text.failed = true;
     free(text);
 }
 
@@ -121,12 +126,12 @@ struct cell {
     enum colour colour;
 };
 
-void table_init(struct table *t, const char *const *titles, size_t columns)
+void sheet_init(struct sheet *t, const char *const *titles, size_t columns)
 {
-    *t = (struct table){ .titles = titles, .columns = columns };
+    *t = (struct sheet){ .titles = titles, .columns = columns };
 }
 
-void table_cell(struct table *t, struct bytes text, enum colour colour)
+void sheet_cell(struct sheet *t, struct bytes text, enum colour colour)
 {
     struct cell cell = { .at = t->text.len, .colour = colour };
     buffer_shown(&t->text, text);
@@ -135,28 +140,28 @@ void table_cell(struct table *t, struct bytes text, enum colour colour)
     buffer_bytes(&t->cells, bytes_of(&cell, sizeof cell));
 }
 
-void table_printf(struct table *t, enum colour colour, const char *format, ...)
+void sheet_printf(struct sheet *t, enum colour colour, const char *format, ...)
 {
     char text[256];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    table_cell(t, bytes_of_text(text), colour);
+    sheet_cell(t, bytes_of_text(text), colour);
 }
 
-static struct cell table_at(const struct table *t, size_t index)
+static struct cell sheet_at(const struct sheet *t, size_t index)
 {
     struct cell cell;
     memcpy(&cell, t->cells.ptr + index * sizeof cell, sizeof cell);
     return cell;
 }
 
-static size_t column_width(const struct table *t, size_t column, size_t cells)
+static size_t column_width(const struct sheet *t, size_t column, size_t cells)
 {
     size_t width = strlen(t->titles[column]);
     for (size_t i = column; i < cells; i += t->columns) {
-        struct cell cell = table_at(t, i);
+        struct cell cell = sheet_at(t, i);
         if (cell.width > width) width = cell.width;
     }
     return width;
@@ -172,7 +177,7 @@ static void put_cell(struct output *out, struct bytes text, size_t shown, size_t
     for (size_t i = shown; i < width; i++) buffer_u8(&out->text, ' ');
 }
 
-static void put_head(const struct table *t, struct output *out, size_t cells)
+static void put_head(const struct sheet *t, struct output *out, size_t cells)
 {
     for (size_t column = 0; column < t->columns; column++) {
         struct bytes title = bytes_of_text(t->titles[column]);
@@ -182,10 +187,10 @@ static void put_head(const struct table *t, struct output *out, size_t cells)
     buffer_text(&out->text, "\n");
 }
 
-static void put_row(const struct table *t, struct output *out, size_t cells, size_t first)
+static void put_row(const struct sheet *t, struct output *out, size_t cells, size_t first)
 {
     for (size_t column = 0; column < t->columns; column++) {
-        struct cell cell = table_at(t, first + column);
+        struct cell cell = sheet_at(t, first + column);
         bool last = column + 1 == t->columns;
         size_t width = last || !out->table ? 0 : column_width(t, column, cells) + COLUMN_GAP;
         put_cell(out, bytes_of(t->text.ptr + cell.at, cell.len), cell.width, width, cell.colour);
@@ -194,7 +199,7 @@ static void put_row(const struct table *t, struct output *out, size_t cells, siz
     buffer_text(&out->text, "\n");
 }
 
-void table_end(struct table *t, struct output *out)
+void sheet_end(struct sheet *t, struct output *out)
 {
     size_t cells = t->cells.len / sizeof(struct cell);
     if (t->text.failed || t->cells.failed) {
@@ -204,10 +209,10 @@ void table_end(struct table *t, struct output *out)
         if (out->table) put_head(t, out, cells);
         for (size_t first = 0; first < cells; first += t->columns) put_row(t, out, cells, first);
     }
-    table_release(t);
+    sheet_release(t);
 }
 
-void table_release(struct table *t)
+void sheet_release(struct sheet *t)
 {
     buffer_release(&t->text);
     buffer_release(&t->cells);

@@ -34,18 +34,18 @@ void output_shown(struct output *out, struct bytes text);
 void output_json(struct output *out, const json_t *value); /* and a line feed */
 
 /* Rows of cells; each row has as many as there are titles. */
-struct table {
+struct sheet {
     const char *const *titles;
     size_t columns;
     struct buffer text;  /* of all cells, as shown */
     struct buffer cells; /* struct cell after struct cell */
 };
 
-void table_init(struct table *t, const char *const *titles, size_t columns);
-void table_cell(struct table *t, struct bytes text, enum colour colour);
-void table_printf(struct table *t, enum colour colour, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void sheet_init(struct sheet *t, const char *const *titles, size_t columns);
+void sheet_cell(struct sheet *t, struct bytes text, enum colour colour);
+void sheet_printf(struct sheet *t, enum colour colour, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Adds the whole to out and releases t. */
-void table_end(struct table *t, struct output *out);
-void table_release(struct table *t);
+void sheet_end(struct sheet *t, struct output *out);
+void sheet_release(struct sheet *t);
 
 #endif

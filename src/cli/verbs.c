@@ -103,8 +103,8 @@ static void help_all(struct output *out)
 
 static void help_one(struct output *out, const struct verb *verb)
 {
-    buffer_printf(&out->text, "usage: quipu %s%s%s\n\n%s\n", verb->name, verb->arguments[0] ? " " : "",
-                  verb->arguments, verb->help);
+    buffer_printf(&out->text, "usage: quipu %s%s%s\n\n%s\n", verb->name, verb->arguments[0] ? " " : "", verb->arguments,
+                  verb->help);
     if (verb->run == verb_serve) {
         buffer_text(&out->text, "\nsettings, each with its environment variable; a flag beats it, the last of equal "
                                 "flags holds:\n");
@@ -144,16 +144,20 @@ static int verb_serve(const struct options *o, struct output *out)
         return err == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
     }
     int status = EXIT_OK;
-    if (settings.wish == SETTINGS_HELP) help_one(out, verb_find("serve"));
-    else if (settings.wish == SETTINGS_VERSION) show_version(out);
-    else status = serve_run(&settings);
+    if (settings.wish == SETTINGS_HELP)
+        help_one(out, verb_find("serve"));
+    else if (settings.wish == SETTINGS_VERSION)
+        show_version(out);
+    else
+        status = serve_run(&settings);
     settings_release(&settings);
     return status;
 }
 
-static int complain_words(const struct output *out, const struct verb *verb)
+static int complain_words(const struct output *out, const struct verb *verb, bool few)
 {
-    output_complain(out, "usage: quipu %s%s%s", verb->name, verb->arguments[0] ? " " : "", verb->arguments);
+    output_complain(out, "%s; usage: quipu %s%s%s", few ? "a word is missing" : "too many words", verb->name,
+                    verb->arguments[0] ? " " : "", verb->arguments);
     return EXIT_USAGE;
 }
 
@@ -180,7 +184,8 @@ static int run(const struct options *o, struct output *out)
         help_one(out, verb);
         return EXIT_OK;
     }
-    if (o->words_count < verb->words_min || o->words_count > verb->words_max) return complain_words(out, verb);
+    if (o->words_count < verb->words_min) return complain_words(out, verb, true);
+    if (o->words_count > verb->words_max) return complain_words(out, verb, false);
     return verb->run(o, out);
 }
 

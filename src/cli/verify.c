@@ -14,7 +14,7 @@
 struct verify {
     const struct options *o;
     struct output *out;
-    struct table table;
+    struct sheet table;
     json_t *members; /* of the answer in JSON */
     char digest[64]; /* the first that came; all others are compared with it */
     uint32_t asked, answered, different;
@@ -34,10 +34,12 @@ static void note(struct verify *v, const char *node, const char *digest, int64_t
     v->asked++;
     v->answered += digest != NULL;
     v->different += digest && !equal;
-    table_cell(&v->table, bytes_of_text(node), COLOUR_NONE);
-    table_printf(&v->table, equal ? COLOUR_GOOD : COLOUR_BAD, "%s", digest ? digest : "no answer");
-    if (digest) table_printf(&v->table, COLOUR_NONE, "%" PRId64, counters);
-    else table_printf(&v->table, COLOUR_NONE, "-");
+    sheet_cell(&v->table, bytes_of_text(node), COLOUR_NONE);
+    sheet_printf(&v->table, equal ? COLOUR_GOOD : COLOUR_BAD, "%s", digest ? digest : "no answer");
+    if (digest)
+        sheet_printf(&v->table, COLOUR_NONE, "%" PRId64, counters);
+    else
+        sheet_printf(&v->table, COLOUR_NONE, "-");
     json_t *member = digest ? json_pack("{s:s,s:s,s:I}", "node", node, "digest", digest, "counters", counters)
                             : json_pack("{s:s,s:n,s:n}", "node", node, "digest", "counters");
     if (json_array_append_new(v->members, member) != 0) v->out->text.failed = true;
@@ -52,8 +54,9 @@ static void ask_digest(struct verify *v, const char *node)
     if (endpoint_parse(bytes_of_text(node), &endpoint) != ERR_OK) {
         output_complain(v->out, "a member's name is no address: %s", node);
     } else {
-        struct question q = { .node = &endpoint, .method = "GET", .path = "/v1/verify",
-                              .timeout_ms = DIGEST_TIMEOUT_MS };
+        struct question q = {
+            .node = &endpoint, .method = "GET", .path = "/v1/verify", .timeout_ms = DIGEST_TIMEOUT_MS
+        };
         answer = ask(v->out, &q, &missing);
     }
     const char *digest = ask_text(answer, "digest");
@@ -96,18 +99,23 @@ static int show_verdict(struct verify *v)
 {
     bool equal = v->asked > 0 && v->answered == v->asked && v->different == 0;
     if (v->o->json) {
-        table_release(&v->table);
+        sheet_release(&v->table);
         json_t *verdict = json_pack("{s:b,s:O}", "equal", equal, "members", v->members);
-        if (verdict) output_json(v->out, verdict);
-        else v->out->text.failed = true;
+        if (verdict)
+            output_json(v->out, verdict);
+        else
+            v->out->text.failed = true;
         json_decref(verdict);
         return equal ? EXIT_OK : EXIT_FAILED;
     }
-    table_end(&v->table, v->out);
+    sheet_end(&v->table, v->out);
     struct buffer *text = &v->out->text;
-    if (equal) buffer_printf(text, "equal: %" PRIu32 " members show the same\n", v->asked);
-    else if (v->different > 0) buffer_text(text, "not equal (writes under way make a difference for a moment)\n");
-    else buffer_printf(text, "not known: %" PRIu32 " of %" PRIu32 " members answered\n", v->answered, v->asked);
+    if (equal)
+        buffer_printf(text, "equal: %" PRIu32 " members show the same\n", v->asked);
+    else if (v->different > 0)
+        buffer_text(text, "not equal (writes under way make a difference for a moment)\n");
+    else
+        buffer_printf(text, "not known: %" PRIu32 " of %" PRIu32 " members answered\n", v->answered, v->asked);
     return equal ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -124,7 +132,7 @@ int verb_verify(const struct options *o, struct output *out)
         status = ask_misfit(out, &o->node);
     } else if (cluster) {
         v.members = json_array();
-        table_init(&v.table, titles, sizeof titles / sizeof *titles);
+        sheet_init(&v.table, titles, sizeof titles / sizeof *titles);
         ask_all(&v, members);
         status = show_verdict(&v);
         json_decref(v.members);

@@ -18,16 +18,16 @@
 #define FRAME_BODY_BYTES_GOAL (56u << 10)
 
 #define FRAME_KIND_LIST(X)                                                                                             \
-    X(HELLO, 1)   /* who I am; the first frame from either side */                                                     \
-    X(REFUSE, 2)  /* why this link cannot be; then it is closed */                                                     \
-    X(PING, 3)    /* a heartbeat with a token */                                                                       \
-    X(PONG, 4)    /* the token back */                                                                                 \
-    X(DIGEST, 5)  /* how much of each replica I know */                                                                \
-    X(BLOCK, 6)   /* entries: a block */                                                                               \
-    X(WANT, 7)    /* send me these replicas from here on */                                                            \
-    X(MEMBERS, 8) /* members I know */                                                                                 \
-    X(ASK, 9)     /* do you hear this member? */                                                                       \
-    X(HEARD, 10)  /* yes or no */                                                                                      \
+    X(HELLO, 1)    /* who I am; the first frame from either side */                                                    \
+    X(REFUSE, 2)   /* why this link cannot be; then it is closed */                                                    \
+    X(PING, 3)     /* a heartbeat with a token */                                                                      \
+    X(PONG, 4)     /* the token back */                                                                                \
+    X(DIGEST, 5)   /* how much of each replica I know */                                                               \
+    X(BLOCK, 6)    /* entries: a block */                                                                              \
+    X(WANT, 7)     /* send me these replicas from here on */                                                           \
+    X(MEMBERS, 8)  /* members I know */                                                                                \
+    X(ASK, 9)      /* do you hear this member? */                                                                      \
+    X(HEARD, 10)   /* yes or no */                                                                                     \
     X(GOODBYE, 11) /* I stop now and shall be back */
 
 #define X(name, number) FRAME_##name = number,

@@ -72,8 +72,7 @@ static enum err contact_place(struct membership *m, struct contact **ret_contact
         }
     }
     if (m->contacts_count >= CONTACTS_MAX) return ERR_TOO_LONG;
-    enum err err =
-        room_for_one((void **)&m->contacts, m->contacts_count, &m->contacts_cap, sizeof *m->contacts);
+    enum err err = room_for_one((void **)&m->contacts, m->contacts_count, &m->contacts_cap, sizeof *m->contacts);
     if (err != ERR_OK) return err;
     *ret_contact = &m->contacts[m->contacts_count++];
     return ERR_OK;
@@ -188,15 +187,16 @@ bool membership_linked(struct membership *m, uint32_t member, link_id link, uint
     return risen;
 }
 
-void membership_unlinked(struct membership *m, uint32_t member, uint64_t now_ms)
+uint64_t membership_unlinked(struct membership *m, uint32_t member, uint64_t now_ms)
 {
     m->members[member].link = 0;
     struct contact *c = contact_find(m, bytes_of_text(m->members[member].name));
-    /* It came in to us before, so nobody here waits for an attempt of ours: begin the row of waits. */
-    if (c && c->link == 0 && c->next_ms <= now_ms) {
-        backoff_reset(&c->backoff);
-        c->next_ms = now_ms + backoff_fail(&c->backoff, m->random);
-    }
+    /* The link had come in, so no attempt of ours has failed yet: begin the row of waits. */
+    if (!c || c->link != 0 || c->next_ms > now_ms) return 0;
+    backoff_reset(&c->backoff);
+    uint64_t delay = backoff_fail(&c->backoff, m->random);
+    c->next_ms = now_ms + delay;
+    return delay;
 }
 
 void membership_heard(struct membership *m, uint32_t member, uint64_t now_ms)
@@ -236,11 +236,15 @@ static uint64_t ask_at_ms(const struct membership *m, const struct member *who)
 {
     switch (who->state) {
     case MEMBER_ALIVE:
-    case MEMBER_JOINING: return who->heard_ms + m->peer_timeout_ms + 1;
-    case MEMBER_INDIRECT: return who->asked_ms + m->peer_timeout_ms;
-    case MEMBER_DOWN: return who->goodbye ? UINT64_MAX : who->asked_ms + DOWN_ASK_AGAIN_MS;
+    case MEMBER_JOINING:
+        return who->heard_ms + m->peer_timeout_ms + 1;
+    case MEMBER_INDIRECT:
+        return who->asked_ms + m->peer_timeout_ms;
+    case MEMBER_DOWN:
+        return who->goodbye ? UINT64_MAX : who->asked_ms + DOWN_ASK_AGAIN_MS;
     case MEMBER_LEFT:
-    case MEMBER_STATE_COUNT: break;
+    case MEMBER_STATE_COUNT:
+        break;
     }
     return UINT64_MAX;
 }

@@ -48,10 +48,10 @@ enum contact_kind { CONTACT_MEMBER, CONTACT_SEED, CONTACT_STRANGER };
 struct contact {
     char address[ADDRESS_BYTES_MAX];
     enum contact_kind kind;
-    uint32_t member; /* MEMBER_NOBODY until it answered */
-    bool is_self;    /* it answered, and was this node */
-    bool gone;       /* given up; the place may be used again */
-    link_id link;    /* dialling or up; 0: none */
+    uint32_t member;  /* MEMBER_NOBODY until it answered */
+    bool is_self;     /* it answered, and was this node */
+    bool gone;        /* given up; the place may be used again */
+    link_id link;     /* dialling or up; 0: none */
     uint64_t next_ms; /* not dialled before */
     struct backoff backoff;
 };
@@ -89,8 +89,9 @@ uint64_t membership_dial_ended(struct membership *m, struct contact *c, uint64_t
 
 /* The member speaks to us over this link from now on. True if it was not alive before. */
 bool membership_linked(struct membership *m, uint32_t member, link_id link, uint64_t now_ms);
-/* Its link has ended: it is dialled again soon; its state does not change by that. */
-void membership_unlinked(struct membership *m, uint32_t member, uint64_t now_ms);
+/* Its link has ended: it is dialled again soon; its state does not change by that. Returns the wait before the first
+ * attempt if that begins now, 0 if a wait is under way. */
+uint64_t membership_unlinked(struct membership *m, uint32_t member, uint64_t now_ms);
 void membership_heard(struct membership *m, uint32_t member, uint64_t now_ms);
 /* It said that it stops. */
 void membership_goodbye(struct membership *m, uint32_t member, uint64_t now_ms);

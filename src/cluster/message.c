@@ -126,7 +126,8 @@ bool address_is_valid(struct bytes address)
     if (address.len < 3 || address.len > NODE_BYTES_MAX) return false;
     size_t colon = address.len;
     for (size_t i = 0; i < address.len; i++) {
-        if (address.ptr[i] <= ' ' || address.ptr[i] > '~' || address.ptr[i] == ',' || address.ptr[i] == '/') return false;
+        if (address.ptr[i] <= ' ' || address.ptr[i] > '~' || address.ptr[i] == ',' || address.ptr[i] == '/')
+            return false;
         if (address.ptr[i] == ':') colon = i;
     }
     if (colon == 0 || colon >= address.len - 1) return false;

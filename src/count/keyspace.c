@@ -129,10 +129,8 @@ static enum err shard_add_full(struct keyspace *k, struct shard *s, uint32_t num
         if (err != ERR_OK) return err;
         shard_account(s, c->full, bytes_before, existed);
     }
-    int128 shown = 0;
-    err = full_check(c->full, k->replicas, delta, &shown);
+    err = full_add(c->full, delta);
     if (err == ERR_OK) {
-        full_add(c->full, delta, shown);
         s->existing += !existed;
         if (!c->open) shard_open(s, number, c);
         shard_mark_dirty(k, s, c);

@@ -153,20 +153,17 @@ static void shard_publish(const struct keyspace *k, struct shard *s, const struc
     REQUIRE(c->open);
     struct open_record *record = shard_open_record(s, c->open);
     REQUIRE(record->in_flight > 0);
+    const bool is_last = --record->in_flight == 0 && (c->kind & (CELL_DIRTY_EVEN | CELL_DIRTY_ODD)) == 0;
     if (cell_is_full(c)) {
-        full_publish(c->full, item->seq, item->net);
+        const bool existed = c->full->exists;
+        full_publish(c->full, k->replicas, item->seq, item->net, is_last);
+        s->existing += (uint64_t)c->full->exists - existed;
     } else {
         REQUIRE(item->seq > c->seq);
         c->seq = item->seq;
         record->net_durable = (int64_t)item->net;
     }
-    if (--record->in_flight > 0 || c->kind & (CELL_DIRTY_EVEN | CELL_DIRTY_ODD)) return;
-    if (cell_is_full(c)) {
-        const bool existed = c->full->exists;
-        full_settle(c->full, k->replicas);
-        s->existing += (uint64_t)c->full->exists - existed;
-    }
-    shard_close(s, c);
+    if (is_last) shard_close(s, c);
 }
 
 void keyspace_publish(struct keyspace *k, const struct batch *batch)

@@ -3,8 +3,6 @@
 
 #include "base/alloc.h"
 
-#define SEQ_PENDING UINT64_MAX /* above every seq that was given out */
-
 struct full *full_new(uint32_t cap)
 {
     struct full *f = mem_alloc(sizeof *f + cap * sizeof f->shares[0]);
@@ -35,7 +33,7 @@ enum err full_reserve(struct full **f)
 {
     struct full *old = *f;
     if (old->count < old->cap) return ERR_OK;
-    uint32_t cap = old->cap + old->cap / 2 + 1;
+    uint32_t cap = old->cap < 4 ? old->cap + 1 : old->cap + old->cap / 2; /* three nodes are the common cluster */
     struct full *grown = mem_resize(old, sizeof *old + cap * sizeof old->shares[0]);
     if (!grown) return ERR_NOMEM;
     grown->cap = cap;
@@ -78,20 +76,13 @@ static int128 full_sum(const struct full *f)
     return sum;
 }
 
-/* Works out invariant (3), with the own entry as (2) wants it. */
+/* Works out invariant (3) by (2). */
 static void full_refresh(struct full *f, const struct replicas *replicas)
 {
-    struct entry durable = { 0 };
-    if (f->pending) {
-        struct entry *own = &f->shares[f->own].entry;
-        durable = *own;
-        *own = (struct entry){ .seq = SEQ_PENDING, .net = f->net, .extras = durable.extras };
-    }
     bool is_plain = f->with_extras == 0;
     f->shown = is_plain ? full_sum(f) : shares_value(replicas, f->shares, f->count);
-    /* An increment that is newer than all bases is there, whatever else was reset. */
+    if (f->pending) f->shown += f->net - f->shares[f->own].entry.net;
     f->exists = f->pending || (is_plain ? full_count_durable(f) > 0 : shares_exist(replicas, f->shares, f->count));
-    if (f->pending) f->shares[f->own].entry = durable;
 }
 
 void full_join(struct full *f, const struct replicas *replicas, uint32_t replica, const struct entry *entry)
@@ -119,38 +110,19 @@ enum err full_own(struct full **f, uint32_t own)
     return ERR_OK;
 }
 
-/* What would be shown if the own net were this, which differs by delta from what it is. */
-static int128 full_after(struct full *f, const struct replicas *replicas, int64_t delta, int128 net)
-{
-    /* While something is pending the own part is net less a base that stays what it is. */
-    if (f->pending || f->with_extras == 0) return f->shown + delta;
-    struct entry *own = &f->shares[f->own].entry;
-    struct entry durable = *own;
-    *own = (struct entry){ .seq = SEQ_PENDING, .net = net, .extras = durable.extras };
-    int128 shown = shares_value(replicas, f->shares, f->count);
-    *own = durable;
-    return shown;
-}
-
 static int128 full_net(const struct full *f)
 {
     return f->pending ? f->net : f->shares[f->own].entry.net;
 }
 
-enum err full_check(struct full *f, const struct replicas *replicas, int64_t delta, int128 *ret_shown)
+enum err full_add(struct full *f, int64_t delta)
 {
-    int128 net = full_net(f) + delta;
-    int128 shown = full_after(f, replicas, delta, net);
+    int128 net = full_net(f) + delta, shown = f->shown + delta;
     if (net > NET_MAX || net < -NET_MAX || shown > INT64_MAX || shown < INT64_MIN) return ERR_RANGE;
-    *ret_shown = shown;
-    return ERR_OK;
-}
-
-void full_add(struct full *f, int64_t delta, int128 shown)
-{
-    f->net = full_net(f) + delta;
+    f->net = net;
     f->shown = shown;
     f->pending = f->exists = true;
+    return ERR_OK;
 }
 
 struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratch)
@@ -165,20 +137,17 @@ struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratc
     return entry;
 }
 
-void full_publish(struct full *f, uint64_t seq, int128 net)
+void full_publish(struct full *f, const struct replicas *replicas, uint64_t seq, int128 net, bool is_last)
 {
     struct entry *own = &f->shares[f->own].entry;
     REQUIRE(seq > own->seq);
+    REQUIRE(!is_last || f->net == net);
     own->seq = seq;
     own->net = net;
-    if (!own->extras) return;
-    own->extras->add_seq = seq;
-    own->extras->after = own->extras->self_base.seq > 0;
-}
-
-void full_settle(struct full *f, const struct replicas *replicas)
-{
-    REQUIRE(f->net == f->shares[f->own].entry.net);
-    f->pending = false;
-    if (f->with_extras > 0) full_refresh(f, replicas);
+    f->pending = !is_last;
+    if (own->extras) {
+        own->extras->add_seq = seq;
+        own->extras->after = own->extras->self_base.seq > 0;
+    }
+    if (f->with_extras > 0) full_refresh(f, replicas); /* a plain sum stays what it is */
 }

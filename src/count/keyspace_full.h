@@ -3,8 +3,8 @@
  * Private to the keyspace; always used under the shard's lock.
  *  (1) shares holds durable entries only, each replica once. This node's own share is there from its first pending
  *      increment on, with seq 0 until it is durable, and then stands last.
- *  (2) While pending is set, net is the own net with everything pending, and the own entry is looked at as if its seq
- *      were above all others: that is what the commit to come makes of it, for whoever observed it saw less.
+ *  (2) While pending is set, net is the own net with everything pending. What is pending adds to the value and makes
+ *      the counter exist, whatever was reset: nobody can have observed it.
  *  (3) shown and exists are what a read shows, at any time. */
 #ifndef QUIPU_COUNT_KEYSPACE_FULL_H
 #define QUIPU_COUNT_KEYSPACE_FULL_H
@@ -41,17 +41,14 @@ struct share *full_find(struct full *f, uint32_t replica);
 void full_join(struct full *f, const struct replicas *replicas, uint32_t replica, const struct entry *entry);
 uint32_t full_count_durable(const struct full *f);
 
-/* Own increments, in this order: full_own makes sure of the own share, full_check says what would be shown, or
- * ERR_RANGE, and full_add does it. */
+/* Makes sure of the own share, before full_add. May move the counter. */
 MUST_USE enum err full_own(struct full **f, uint32_t own);
-MUST_USE enum err full_check(struct full *f, const struct replicas *replicas, int64_t delta, int128 *ret_shown);
-void full_add(struct full *f, int64_t delta, int128 shown);
+/* An own increment. ERR_RANGE changes nothing: the value would leave 64 bits, or net what an entry can hold. */
+MUST_USE enum err full_add(struct full *f, int64_t delta);
 
 /* The own entry as a commit with this seq writes it. Its extras, if any, are in *scratch and borrow all lists. */
 struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratch);
-/* That entry is durable. */
-void full_publish(struct full *f, uint64_t seq, int128 net);
-/* Nothing is pending any more. */
-void full_settle(struct full *f, const struct replicas *replicas);
+/* That entry is durable; is_last: and nothing is pending any more. */
+void full_publish(struct full *f, const struct replicas *replicas, uint64_t seq, int128 net, bool is_last);
 
 #endif

@@ -45,8 +45,8 @@ static enum err cell_set_name(struct cell *c, uint64_t hash, struct bytes name)
     return ERR_OK;
 }
 
-enum err shard_create(const struct keyspace *k, struct shard *s, uint64_t hash, struct bytes name,
-                      uint32_t *ret_number, void **ret_retired)
+enum err shard_create(const struct keyspace *k, struct shard *s, uint64_t hash, struct bytes name, uint32_t *ret_number,
+                      void **ret_retired)
 {
     *ret_retired = NULL;
     enum err err = table_reserve(k, s, ret_retired);

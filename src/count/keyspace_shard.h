@@ -80,8 +80,8 @@ struct table {
 
 struct shard {
     _Alignas(2 * LINE_BYTES) struct spinlock lock; /* neighbouring lines are fetched in pairs */
-    uint32_t dirty; /* head of the dirty list, an open record */
-    uint64_t number; /* of the commit that will take the dirty list */
+    uint32_t dirty;                                /* head of the dirty list, an open record */
+    uint64_t number;                               /* of the commit that will take the dirty list */
     struct table table;
     struct pool cells;
     struct pool opens;

@@ -17,8 +17,9 @@ size_t table_bytes(const struct shard *s);
 
 /* 0 if there is no counter of this name. */
 uint32_t table_find(const struct shard *s, uint64_t hash, struct bytes name);
-/* Before a new counter: goes on with growing, or begins to. After ERR_OK the next table_insert cannot fail. *ret_retired
- * is set to a table that is no longer used, if there is one: freeing it can take long, and wants no lock. */
+/* Before a new counter: goes on with growing, or begins to. After ERR_OK the next table_insert cannot fail.
+ * *ret_retired is set to a table that is no longer used, if there is one: freeing it can take long, and wants no lock.
+ */
 MUST_USE enum err table_reserve(const struct keyspace *k, struct shard *s, void **ret_retired);
 void table_insert(struct shard *s, uint64_t hash, uint32_t number);
 

@@ -61,6 +61,7 @@ void answer_fail(struct answer *a, enum fault fault, const char *detail)
     buffer_clear(body);
     a->status = faults[fault].status;
     a->retry_after = fault == FAULT_CLOSING;
+    a->close = fault == FAULT_LENGTH;
     if (a->style == STYLE_ORIGINAL) {
         a->media = "application/json";
         buffer_text(body, "{\"success\":false,\"error\":");

@@ -18,6 +18,7 @@ struct answer {
     const char *media; /* NULL: no Content-Type */
     const char *allow; /* for 405 */
     bool retry_after;
+    bool close; /* what follows the request may be its missing body */
     struct buffer body;
     uint64_t gate; /* highest commit that it shows */
 };

@@ -115,6 +115,7 @@ enum err json_read_tree(struct bytes body, json_t **ret_root, const char **ret_d
         return ERR_OK;
     }
     switch (json_error_code(&error)) {
+    case json_error_unknown: /* what jansson says when its own malloc failed */
     case json_error_out_of_memory: return ERR_NOMEM;
     case json_error_duplicate_key: *ret_detail = "a member stands twice in the body"; break;
     case json_error_numeric_overflow: *ret_detail = "a number is out of range"; break;

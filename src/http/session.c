@@ -91,7 +91,7 @@ static void session_answer(struct http_session *s, struct feed *f)
 {
     const struct answer *a = &s->answer;
     bool draining = keyspace_writes_refused(s->service->keyspace) == ERR_CLOSED;
-    bool keeps = s->request.keep_alive && !draining;
+    bool keeps = s->request.keep_alive && !a->close && !draining;
     struct answer_frame frame = {
         .without_body = s->request.method == METHOD_HEAD,
         .close = !keeps,

@@ -259,7 +259,9 @@ enum err journal_rotate(struct journal *j, uint64_t *ret_segment)
 uint64_t journal_bytes(const struct journal *j)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < j->segments_count; i++) bytes += j->segments[i].bytes;
+    for (uint32_t i = 0; i < j->segments_count; i++) {
+        if (j->segments[i].number >= j->snapshot) bytes += j->segments[i].bytes;
+    }
     return bytes;
 }
 

@@ -261,7 +261,7 @@ static enum err read_segments(struct recovery *r)
 {
     enum err err = read_heads(r);
     if (err != ERR_OK) return err;
-    struct found *last = last_segment(r);
+    struct found *last = r->last = last_segment(r);
     if (!last) { /* there is always one behind a snapshot */
         char name[STORAGE_NAME_MAX];
         name_of(NAME_SEGMENT, r->number_max, name);
@@ -290,40 +290,20 @@ static enum err recovery_read(struct recovery *r)
 
 /* (2) The segment to go on with: what held of the last one, under a number of its own, and synced */
 
-static enum err remove_spares(struct recovery *r)
+static struct segment_head begin_head(const struct recovery *r, uint64_t number, uint64_t replaces)
 {
-    const struct storage *storage = &r->j->storage;
-    enum err a = storage->ops->remove(storage->disk, NAME_SPARE_A);
-    enum err b = storage->ops->remove(storage->disk, NAME_SPARE_B);
-    if (a != ERR_OK && a != ERR_NOT_FOUND) return a;
-    return b == ERR_NOT_FOUND ? ERR_OK : b;
-}
-
-/* A node whose disk is full must be able to start: first the spares give way, which hold nothing, then the room for
- * what is still to be written. */
-static enum err begin_create(struct recovery *r)
-{
-    struct journal *j = r->j;
-    j->active_room = r->image_good > j->segment_bytes ? r->image_good : j->segment_bytes;
-    enum err err = storage_create_anew(&j->storage, NAME_SEGMENT_NEW, j->active_room, &j->active);
-    if (err != ERR_FULL) return err;
-    err = remove_spares(r);
-    if (err != ERR_OK) return err;
-    err = storage_create_anew(&j->storage, NAME_SEGMENT_NEW, j->active_room, &j->active);
-    if (err != ERR_FULL) return err;
-    j->active_room = r->image_good;
-    return storage_create_anew(&j->storage, NAME_SEGMENT_NEW, j->active_room, &j->active);
-}
-
-static enum err begin_fill(struct recovery *r, uint64_t number)
-{
-    struct journal *j = r->j;
-    struct segment_head head = {
-        .place = { SEGMENT_MAGIC, j->id, number },
+    return (struct segment_head){
+        .place = { SEGMENT_MAGIC, r->j->id, number },
         .first_block = r->first_block,
-        .replaces = r->replaces,
+        .replaces = replaces,
         .synced = r->expected - 1,
     };
+}
+
+static enum err begin_copy(struct recovery *r, uint64_t number)
+{
+    struct journal *j = r->j;
+    struct segment_head head = begin_head(r, number, r->replaces);
     uint8_t *blocks = r->image.ptr + SEGMENT_HEAD_BYTES;
     segment_put_head(r->image.ptr, &head);
     uint64_t next = segment_seal(blocks, r->image_good - SEGMENT_HEAD_BYTES, &head.place, SEGMENT_HEAD_BYTES,
@@ -337,25 +317,58 @@ static enum err begin_fill(struct recovery *r, uint64_t number)
     return j->storage.ops->rename(j->storage.disk, NAME_SEGMENT_NEW, name);
 }
 
+/* A node whose disk is full must be able to start. Then the last segment stays: the same bytes are written over it, which
+ * puts them on disk just as a copy would, and zeros over the torn ones. A crash in between leaves at each place what was
+ * there or what holds. */
+static enum err begin_in_place(struct recovery *r)
+{
+    struct journal *j = r->j;
+    uint64_t room = 0;
+    if (!r->last || r->image.len < SEGMENT_HEAD_BYTES) return ERR_FULL;
+    enum err err = j->storage.ops->open(j->storage.disk, r->last->name, &j->active, &room);
+    if (err != ERR_OK) return err;
+    if (!r->last->has_head) {
+        struct segment_head head = begin_head(r, r->last->number, 0);
+        segment_put_head(r->image.ptr, &head);
+    }
+    size_t used = image_used(buffer_view(&r->image), r->image_good);
+    memset(r->image.ptr + r->image_good, 0, used - r->image_good);
+    err = j->storage.ops->write(j->active, 0, bytes_of(r->image.ptr, used));
+    if (err == ERR_OK) err = j->storage.ops->sync(j->active);
+    j->active_room = room;
+    r->last->is_stale = false;
+    return err;
+}
+
+/* The segment's number goes to *ret_number. */
+static enum err begin_segment(struct recovery *r, uint64_t *ret_number)
+{
+    struct journal *j = r->j;
+    j->active_room = r->image_good > j->segment_bytes ? r->image_good : j->segment_bytes;
+    enum err err = storage_create_anew(&j->storage, NAME_SEGMENT_NEW, j->active_room, &j->active);
+    if (err == ERR_FULL) {
+        *ret_number = r->last ? r->last->number : 0;
+        return begin_in_place(r);
+    }
+    if (err != ERR_OK) return err;
+    *ret_number = r->number_max + 1;
+    err = begin_copy(r, *ret_number);
+    if (err != ERR_OK) storage_discard(&j->storage, NAME_SEGMENT_NEW);
+    return err;
+}
+
 static enum err recovery_begin(struct recovery *r)
 {
     struct journal *j = r->j;
     enum err err = journal_reserve_info(j);
     if (err != ERR_OK) return err;
-    if (r->image_good == 0) {
-        buffer_clear(&r->image);
-        if (!buffer_reserve(&r->image, SEGMENT_HEAD_BYTES)) return ERR_NOMEM;
+    if (r->image_good == 0) { /* nothing holds, not even a head */
+        if (r->image.len < SEGMENT_HEAD_BYTES && !buffer_reserve(&r->image, SEGMENT_HEAD_BYTES)) return ERR_NOMEM;
         r->image_good = SEGMENT_HEAD_BYTES;
     }
-    uint64_t number = r->number_max + 1;
-    err = begin_create(r);
-    if (err == ERR_OK) err = begin_fill(r, number);
-    if (err != ERR_OK) {
-        j->storage.ops->close(j->active);
-        j->active = NULL;
-        storage_discard(&j->storage, NAME_SEGMENT_NEW);
-        return recovery_blame(r, NAME_SEGMENT_NEW, 0, err);
-    }
+    uint64_t number = 0;
+    err = begin_segment(r, &number);
+    if (err != ERR_OK) return recovery_blame(r, NAME_SEGMENT_NEW, 0, err);
     j->segments[j->segments_count++] = (struct segment_info){ number, r->first_block, r->image_good };
     j->block_written = j->block_synced = r->expected - 1;
     return ERR_OK;

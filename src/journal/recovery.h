@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* recovery: from the files of a directory to an open journal. Private to src/journal/.
  *  (1) Everything is read and judged, and the sink has had every record, before anything in the directory changes.
- *  (2) Then one rename makes the new last segment part of the journal; before it, what was there stays as it was.
+ *  (2) Then one rename makes the new last segment part of the journal; before it, what was there stays as it was. If the
+ *      disk is full there is no new one, and the last is written over with what it holds.
  *  (3) Then goes what is of no use any more. A crash or an error in between leaves files that the next one removes. */
 #ifndef QUIPU_JOURNAL_RECOVERY_H
 #define QUIPU_JOURNAL_RECOVERY_H
@@ -35,6 +36,7 @@ struct recovery {
     uint64_t expected;         /* number of the next block */
     const struct found *before; /* what was read last, and up to where */
     uint64_t before_end;
+    struct found *last;  /* segment; NULL: a fresh journal */
     struct buffer image; /* the segment read last, and how much of it holds; 0: not even its head */
     size_t image_good;
     uint64_t first_block, replaces; /* for the segment that takes its place */

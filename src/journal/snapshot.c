@@ -40,20 +40,47 @@ static enum err begin_file(struct snapshot *s)
     return err;
 }
 
+static enum err remove_numbered(const struct journal *j, const char *prefix, uint64_t number)
+{
+    char name[STORAGE_NAME_MAX];
+    name_of(prefix, number, name);
+    enum err err = j->storage.ops->remove(j->storage.disk, name);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* Removes what the newest snapshot has replaced. What cannot be removed now is tried again with the next snapshot, and
+ * that is not begun before it is gone: so leftovers do not pile up. */
+static enum err remove_replaced(struct journal *j)
+{
+    enum err err = ERR_OK;
+    if (j->snapshot_replaced > 0) err = remove_numbered(j, NAME_SNAPSHOT, j->snapshot_replaced);
+    if (err == ERR_OK) j->snapshot_replaced = 0;
+    uint32_t gone = 0;
+    while (err == ERR_OK && j->segments[gone].number < j->snapshot) {
+        err = remove_numbered(j, NAME_SEGMENT, j->segments[gone].number);
+        if (err == ERR_OK) gone++;
+    }
+    j->segments_count -= gone;
+    memmove(j->segments, j->segments + gone, j->segments_count * sizeof *j->segments);
+    return err;
+}
+
 enum err snapshot_begin(const struct snapshot_options *options, struct snapshot **ret_snapshot)
 {
     struct journal *j = options->journal;
-    const struct segment_info *segment = find_segment(j, options->segment);
-    REQUIRE(segment && segment->number > j->snapshot && !j->snapshot_under_way);
+    REQUIRE(!j->snapshot_under_way);
     REQUIRE(options->entries_kind >= 1 && options->entries_kind <= SEGMENT_KIND_MAX);
+    enum err err = remove_replaced(j);
+    if (err != ERR_OK) return err;
+    const struct segment_info *segment = find_segment(j, options->segment);
+    REQUIRE(segment && segment->number > j->snapshot);
     struct snapshot *s = mem_alloc_zero(1, sizeof *s);
     if (!s) return ERR_NOMEM;
     s->options = *options;
     s->place = (struct place){ SEGMENT_SNAPSHOT_MAGIC, j->id, segment->number };
     s->first_block = segment->first_block;
     j->snapshot_under_way = true;
-    enum err err =
-        collector_new(options->keyspace, options->replicas, NULL, 0, ENTRIES_BYTES, &s->collector);
+    err = collector_new(options->keyspace, options->replicas, NULL, 0, ENTRIES_BYTES, &s->collector);
     if (err == ERR_OK) err = begin_file(s);
     if (err != ERR_OK) {
         snapshot_free(s);
@@ -100,26 +127,6 @@ enum err snapshot_step(struct snapshot *s, uint32_t cells_max, bool *ret_done)
     return ERR_OK;
 }
 
-/* The snapshot counts from here on: what it replaces is of no use, also if it cannot be removed at once. */
-static enum err remove_replaced(struct journal *j, uint64_t old_snapshot)
-{
-    char name[STORAGE_NAME_MAX];
-    enum err first = ERR_OK;
-    if (old_snapshot > 0) {
-        name_of(NAME_SNAPSHOT, old_snapshot, name);
-        first = j->storage.ops->remove(j->storage.disk, name);
-    }
-    uint32_t gone = 0;
-    for (; j->segments[gone].number < j->snapshot; gone++) {
-        name_of(NAME_SEGMENT, j->segments[gone].number, name);
-        enum err err = j->storage.ops->remove(j->storage.disk, name);
-        if (first == ERR_OK) first = err;
-    }
-    j->segments_count -= gone;
-    memmove(j->segments, j->segments + gone, j->segments_count * sizeof *j->segments);
-    return first;
-}
-
 static enum err finish_file(struct snapshot *s)
 {
     const struct storage *storage = &s->options.journal->storage;
@@ -139,10 +146,11 @@ enum err snapshot_finish(struct snapshot *s)
     enum err err = finish_file(s);
     if (err != ERR_OK) return err;
     s->is_finished = true;
-    uint64_t old_snapshot = j->snapshot;
+    j->snapshot_replaced = j->snapshot;
     j->snapshot = s->place.number;
     j->snapshot_bytes = s->bytes;
-    return remove_replaced(j, old_snapshot);
+    err = remove_replaced(j);
+    return err == ERR_FULL ? ERR_OK : err; /* some file systems need room to remove a file */
 }
 
 void snapshot_free(struct snapshot *s)

@@ -33,7 +33,7 @@ struct journal {
     struct storage storage;
     struct id128 id;
     uint64_t segment_bytes;
-    struct segment_info *segments; /* rising numbers; the last one is active */
+    struct segment_info *segments; /* rising; the last is active, those before `snapshot` are to be removed */
     uint32_t segments_count, segments_cap;
     struct storage_file *active;
     uint64_t active_room;
@@ -46,6 +46,7 @@ struct journal {
     struct buffer pending;        /* appended, not written */
     uint64_t block_written, block_synced;
     uint64_t snapshot, snapshot_bytes;
+    uint64_t snapshot_replaced; /* still to be removed; 0: none */
     bool snapshot_under_way;
 };
 

@@ -25,7 +25,7 @@ struct storage_ops {
     enum err (*list)(void *disk, storage_name_visitor *visitor, void *context);
     /* Makes a new file with room for `reserve` bytes, all reading as zero. ERR_EXISTS, ERR_FULL, ERR_IO. */
     enum err (*create)(void *disk, const char *name, uint64_t reserve, struct storage_file **ret_file);
-    /* Opens an existing file to be read. ERR_NOT_FOUND, ERR_IO. */
+    /* Opens an existing file to be read, and written where it has room. ERR_NOT_FOUND, ERR_IO. */
     enum err (*open)(void *disk, const char *name, struct storage_file **ret_file, uint64_t *ret_bytes);
     /* Exactly len bytes; fewer is ERR_IO. */
     enum err (*read)(struct storage_file *file, uint64_t offset, uint8_t *into, uint64_t len);

@@ -20,7 +20,8 @@ void action_release(struct action *a)
     case ACTION_CONNECT:
     case ACTION_CLOSE:
     case ACTION_NOTICE:
-    case ACTION_STOPPED: break;
+    case ACTION_STOPPED:
+        break;
     }
 }
 

@@ -72,10 +72,9 @@ static enum err commit_take(struct node *n, struct commit *c)
 {
     struct buffer out = { 0 };
     struct block_writer writer;
-    struct block_head head = { .kind = BLOCK_DELTA,
-                               .replica = *replicas_id(n->replicas, n->own),
-                               .nonce = n->nonce,
-                               .from = n->own_seq };
+    struct block_head head = {
+        .kind = BLOCK_DELTA, .replica = *replicas_id(n->replicas, n->own), .nonce = n->nonce, .from = n->own_seq
+    };
     static const uint8_t frame_head[FRAME_HEAD_BYTES];
     buffer_bytes(&out, bytes_of(frame_head, sizeof frame_head));
     block_begin(&writer, &out, &head);

@@ -143,14 +143,20 @@ enum err node_recover(void *node, uint8_t kind, struct bytes record)
     struct node *n = node;
     REQUIRE(!n->started);
     switch (kind) {
-    case RECORD_IDENTITY: return recover_identity(n, record);
-    case RECORD_BOOT: return recover_boot(record);
+    case RECORD_IDENTITY:
+        return recover_identity(n, record);
+    case RECORD_BOOT:
+        return recover_boot(record);
     case RECORD_OWN:
     case RECORD_PEER:
-    case RECORD_ENTRIES: return recover_block(n, record);
-    case RECORD_MEMBERS: return recover_members(n, record);
-    case RECORD_VECTOR: return recover_vector(n, record);
-    default: return ERR_CORRUPT;
+    case RECORD_ENTRIES:
+        return recover_block(n, record);
+    case RECORD_MEMBERS:
+        return recover_members(n, record);
+    case RECORD_VECTOR:
+        return recover_vector(n, record);
+    default:
+        return ERR_CORRUPT;
     }
 }
 

@@ -6,21 +6,21 @@
  *   gossip.c    digests, wants, blocks that come in      lanes.c     what goes out on a link, and when
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
  *
- * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is about
- * to end does not matter, since nothing that was not appended has been answered. */
+ * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is
+ * about to end does not matter, since nothing that was not appended has been answered. */
 #ifndef QUIPU_NODE_INTERNAL_H
 #define QUIPU_NODE_INTERNAL_H
 
 #include "base/random.h"
-#include "cluster/digest.h"
 #include "cluster/frame.h"
 #include "cluster/membership.h"
 #include "cluster/message.h"
 #include "cluster/recent.h"
-#include "cluster/sweep.h"
 #include "count/block.h"
 #include "count/replicas.h"
+#include "node/commit.h"
 #include "node/node.h"
+#include "node/peer_link.h"
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
@@ -34,86 +34,13 @@
 #define HANDSHAKES_MAX 128u
 #define ASKED_MAX 3u
 
-enum link_stage {
-    LINK_DIALLING, /* not connected yet */
-    LINK_OPENING,  /* connected; HELLO has not come */
-    LINK_TALKING,  /* the member's one link */
-    LINK_CLOSING,  /* nothing is read or sent any more; the down event is to come */
-};
-
-/* A replica that this link's peer asked for, served from recent places up to what is known. */
-struct serving {
-    uint32_t replica;
-    uint64_t cursor;
-};
-
-struct peer_link {
-    link_id id;
-    enum link_stage stage;
-    bool dialled, tell_due, sweep_more;
-    uint32_t member;
-    char remote[ADDRESS_BYTES_MAX]; /* dialled address, or where it came from */
-    char why[160];                  /* why this side closed it */
-    uint64_t nonce;                 /* of the peer's boot */
-    uint64_t opened_ms, talking_ms, heard_ms, ping_ms, told_ms, fresh_ms, lag_since_ms, rtt_ms;
-    uint64_t outstanding; /* bytes handed out and not yet gone */
-    struct buffer input;  /* the front part of a frame whose rest has not come */
-    struct digest digest;
-    uint64_t cursor; /* own entries up to this seq were sent; reset from the peer's digest and wants */
-    struct serving *serving;
-    struct sweep *sweep;
-    struct collector_want *sweep_wants; /* for the next sweep */
-    uint32_t serving_count, serving_cap, wants_count, wants_cap;
-};
-
 /* What is on its way into the keyspace for one replica. */
 struct replica_sync {
-    uint64_t accepted; /* as known, with blocks that wait for the journal */
+    uint64_t accepted;               /* as known, with blocks that wait for the journal */
     uint64_t want_ms, want_accepted; /* when this replica was asked for last, and how far it was known then */
     uint64_t seen_accepted;          /* at the last round of gossip */
     uint32_t stalled_rounds;
     struct recent recent;
-};
-
-/* A peer's block between link and keyspace. */
-struct incoming {
-    struct shared *bytes; /* the block */
-    uint32_t replica;
-    struct block_head head;
-};
-
-struct incoming_list {
-    struct incoming *items;
-    uint32_t count, cap;
-    uint64_t bytes;
-};
-
-/* An append under way. */
-struct commit {
-    uint64_t number;
-    bool written;
-    struct batch batch;
-    uint64_t seq_from, seq_to; /* own entries (from, to] */
-    struct shared *frame;      /* FRAME_BLOCK around them; NULL if there are none */
-    struct incoming_list incoming;
-};
-
-enum snapshot_stage { SNAPSHOT_NONE, SNAPSHOT_ROTATING, SNAPSHOT_WAITING, SNAPSHOT_RUNNING };
-
-struct commits {
-    struct commit *items; /* a ring of cap, oldest first */
-    uint32_t first, count, cap;
-    uint64_t appended, written, synced;
-    uint64_t gate; /* no further append before this one is synced, in both modes */
-    enum snapshot_stage snapshot;
-    uint64_t snapshot_after, snapshot_segment; /* append that must be synced first */
-    uint64_t snapshot_retry_ms;
-};
-
-/* The newest published commit as one frame, to be sent as it is to a peer that has all before it. */
-struct fresh {
-    struct shared *frame;
-    uint64_t from, to;
 };
 
 struct node {
@@ -129,7 +56,7 @@ struct node {
     struct keyspace *keyspace;
     struct id128 replica_offered;
     uint32_t own;
-    uint64_t own_seq, nonce; /* seq given last */
+    uint64_t own_seq, nonce;    /* seq given last */
     struct replica_sync *syncs; /* by replica index */
     uint32_t syncs_count;
     struct membership members;
@@ -166,7 +93,7 @@ void commit_rotated(struct node *n, uint64_t segment);
 void commit_snapshot_ended(struct node *n, enum err result);
 void commits_release(struct node *n);
 void incoming_release(struct incoming_list *list);
-enum err incoming_add(struct incoming_list *list, const struct incoming *item);
+MUST_USE enum err incoming_add(struct incoming_list *list, const struct incoming *item);
 
 /* gossip.c */
 struct replica_sync *sync_of(struct node *n, uint32_t replica);
@@ -176,7 +103,7 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body);
 void gossip_tell(struct node *n, struct peer_link *l, uint32_t only);
 void gossip_round(struct node *n);
 bool gossip_is_behind(struct node *n);
-enum err gossip_join(struct node *n, const struct incoming *item);
+MUST_USE enum err gossip_join(struct node *n, const struct incoming *item);
 
 /* lanes.c */
 void lanes_pump(struct node *n, struct peer_link *l);
@@ -200,7 +127,8 @@ void roster_tell_all(struct node *n);
 void roster_members(struct node *n, struct peer_link *l, struct bytes body);
 void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
 void roster_heard(struct node *n, struct bytes body);
-bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica, const char *from, uint32_t *ret_member);
+bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica, const char *from,
+                 uint32_t *ret_member);
 void roster_goodbye(struct node *n, struct peer_link *l);
 const char *link_name(const struct node *n, const struct peer_link *l);
 

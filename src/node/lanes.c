@@ -78,7 +78,8 @@ static void add_serving(struct node *n, struct peer_link *l, uint32_t replica, u
     l->serving[l->serving_count++] = (struct serving){ replica, from };
 }
 
-/* The peer knows `replica` up to `from`; it shall get the rest. Its own and what is being swept already is passed over. */
+/* The peer knows `replica` up to `from`; it shall get the rest. Its own and what is being swept already is passed over.
+ */
 void lanes_serve(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from)
 {
     struct replica_sync *sync = sync_of(n, replica);

@@ -152,18 +152,35 @@ static void take_event(struct node *n, const struct event *event)
 {
     switch (event->kind) {
     case EVENT_TICK:
-    case EVENT_DIRTY: break;
-    case EVENT_WRITTEN: commit_written(n, event->as.done.append); break;
-    case EVENT_SYNCED: commit_synced(n, event->as.done.append); break;
-    case EVENT_JOURNAL: commit_journal(n, event); break;
-    case EVENT_ROTATED: commit_rotated(n, event->as.rotated.segment); break;
-    case EVENT_SNAPSHOT: commit_snapshot_ended(n, event->as.snapshot.result); break;
+    case EVENT_DIRTY:
+        break;
+    case EVENT_WRITTEN:
+        commit_written(n, event->as.done.append);
+        break;
+    case EVENT_SYNCED:
+        commit_synced(n, event->as.done.append);
+        break;
+    case EVENT_JOURNAL:
+        commit_journal(n, event);
+        break;
+    case EVENT_ROTATED:
+        commit_rotated(n, event->as.rotated.segment);
+        break;
+    case EVENT_SNAPSHOT:
+        commit_snapshot_ended(n, event->as.snapshot.result);
+        break;
     case EVENT_LINK_UP:
     case EVENT_LINK_BYTES:
     case EVENT_LINK_SENT:
-    case EVENT_LINK_DOWN: take_link_event(n, event); break;
-    case EVENT_SEED: take_seed(n, event->as.seed.address, event->as.seed.from_discovery); break;
-    case EVENT_STOP: take_stop(n); break;
+    case EVENT_LINK_DOWN:
+        take_link_event(n, event);
+        break;
+    case EVENT_SEED:
+        take_seed(n, event->as.seed.address, event->as.seed.from_discovery);
+        break;
+    case EVENT_STOP:
+        take_stop(n);
+        break;
     }
 }
 

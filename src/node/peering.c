@@ -127,18 +127,55 @@ static void refuse(struct node *n, struct peer_link *l, const struct hello *hell
     link_close(n, l, why);
 }
 
-/* NULL if the two nodes may talk; "" if it is this very process at the other end. */
-static const char *hello_objection(struct node *n, const struct hello *hello)
+/* Why two nodes may not talk; the text goes to the other side and to the log. */
+#define OBJECTION_LIST(X)                                                                                              \
+    X(NONE, "")                                                                                                        \
+    X(SELF, "it is this node itself")                                                                                  \
+    X(CLUSTER, "it belongs to another cluster")                                                                        \
+    X(VERSION, "it speaks another version of the protocol")                                                            \
+    X(FEATURES, "it needs features that this version does not have")                                                   \
+    X(NAME, "another process runs under the same node id")                                                             \
+    X(COPY, "another process runs on a copy of the same data directory")
+
+#define X(name, text) OBJECTION_##name,
+enum objection { OBJECTION_LIST(X) };
+#undef X
+
+static const char *objection_text(enum objection objection)
+{
+#define X(name, text) [OBJECTION_##name] = text,
+    static const char *const texts[] = { OBJECTION_LIST(X) };
+#undef X
+    return texts[objection];
+}
+
+static enum objection hello_objection(const struct node *n, const struct hello *hello)
 {
     bool same_name = bytes_equal(hello->node, bytes_of_text(n->name));
-    if (!bytes_equal(hello->cluster, bytes_of_text(n->cluster))) return "it belongs to another cluster";
-    if (hello->version != PROTOCOL_VERSION) return "it speaks another version of the protocol";
-    if (hello->features != 0) return "it needs features that this version does not have";
-    if (hello->nonce == n->nonce && same_name) return "";
-    if (same_name) return "another process runs under the same node id";
-    if (id128_equal(&hello->replica, replicas_id(n->replicas, n->own)))
-        return "another process runs on a copy of the same data directory";
-    return NULL;
+    if (!bytes_equal(hello->cluster, bytes_of_text(n->cluster))) return OBJECTION_CLUSTER;
+    if (hello->version != PROTOCOL_VERSION) return OBJECTION_VERSION;
+    if (hello->features != 0) return OBJECTION_FEATURES;
+    if (hello->nonce == n->nonce && same_name) return OBJECTION_SELF;
+    if (same_name) return OBJECTION_NAME;
+    if (id128_equal(&hello->replica, replicas_id(n->replicas, n->own))) return OBJECTION_COPY;
+    return OBJECTION_NONE;
+}
+
+/* True if the link was ended. */
+static bool objected(struct node *n, struct peer_link *l, const struct hello *hello)
+{
+    enum objection objection = hello_objection(n, hello);
+    if (objection == OBJECTION_NONE) return false;
+    if (objection == OBJECTION_SELF) {
+        struct contact *contact = l->dialled ? membership_contact_of(&n->members, l->id) : NULL;
+        if (contact) contact->is_self = true;
+        link_close(n, l, objection_text(objection));
+        return true;
+    }
+    if (objection == OBJECTION_NAME || objection == OBJECTION_COPY)
+        node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(objection));
+    refuse(n, l, hello, objection_text(objection));
+    return true;
 }
 
 /* Whether the link that talks to this member already is to stay rather than the new one. */
@@ -156,30 +193,21 @@ static void begin_to_talk(struct node *n, struct peer_link *l)
     l->stage = LINK_TALKING;
     l->talking_ms = l->heard_ms = n->now_ms;
     struct member *member = &n->members.members[l->member];
-    if (membership_linked(&n->members, l->member, l->id, n->now_ms)) node_notice(n, NOTICE_PEER_UP, member->name, 0, "");
+    if (membership_linked(&n->members, l->member, l->id, n->now_ms))
+        node_notice(n, NOTICE_PEER_UP, member->name, 0, "");
     gossip_tell(n, l, REPLICA_NONE);
     roster_tell_members(n, l);
 }
 
 static void hello_taken(struct node *n, struct peer_link *l, const struct hello *hello)
 {
-    struct contact *contact = l->dialled ? membership_contact_of(&n->members, l->id) : NULL;
-    const char *objection = hello_objection(n, hello);
-    if (objection && *objection == '\0') {
-        if (contact) contact->is_self = true;
-        link_close(n, l, "it is this node itself");
-        return;
-    }
-    if (objection) {
-        if (strstr(objection, "another process")) node_notice(n, NOTICE_CLONE, l->remote, 0, objection);
-        refuse(n, l, hello, objection);
-        return;
-    }
+    if (objected(n, l, hello)) return;
     uint32_t member;
     if (!roster_meet(n, hello->node, &hello->replica, l->remote, &member)) {
         if (!n->failed) refuse(n, l, hello, "there are too many members");
         return;
     }
+    struct contact *contact = l->dialled ? membership_contact_of(&n->members, l->id) : NULL;
     if (contact) contact->member = member;
     l->member = member;
     l->nonce = hello->nonce;
@@ -238,17 +266,36 @@ static void take_pong(struct node *n, struct peer_link *l, struct bytes token)
 static void frame_in_talk(struct node *n, struct peer_link *l, const struct frame *frame)
 {
     switch (frame->kind) {
-    case FRAME_PING: send_pong(n, l, frame->body); return;
-    case FRAME_PONG: take_pong(n, l, frame->body); return;
-    case FRAME_DIGEST: gossip_digest(n, l, frame->body); return;
-    case FRAME_BLOCK: gossip_block(n, l, frame->body); return;
-    case FRAME_WANT: gossip_wants(n, l, frame->body); return;
-    case FRAME_MEMBERS: roster_members(n, l, frame->body); return;
-    case FRAME_ASK: roster_ask(n, l, frame->body); return;
-    case FRAME_HEARD: roster_heard(n, frame->body); return;
-    case FRAME_GOODBYE: roster_goodbye(n, l); return;
+    case FRAME_PING:
+        send_pong(n, l, frame->body);
+        return;
+    case FRAME_PONG:
+        take_pong(n, l, frame->body);
+        return;
+    case FRAME_DIGEST:
+        gossip_digest(n, l, frame->body);
+        return;
+    case FRAME_BLOCK:
+        gossip_block(n, l, frame->body);
+        return;
+    case FRAME_WANT:
+        gossip_wants(n, l, frame->body);
+        return;
+    case FRAME_MEMBERS:
+        roster_members(n, l, frame->body);
+        return;
+    case FRAME_ASK:
+        roster_ask(n, l, frame->body);
+        return;
+    case FRAME_HEARD:
+        roster_heard(n, frame->body);
+        return;
+    case FRAME_GOODBYE:
+        roster_goodbye(n, l);
+        return;
     case FRAME_HELLO:
-    case FRAME_REFUSE: break;
+    case FRAME_REFUSE:
+        break;
     }
     link_broken(n, l, "a second handshake");
 }
@@ -309,8 +356,10 @@ void link_down(struct node *n, struct peer_link *l, const char *reason)
 {
     const char *why = l->why[0] ? l->why : reason ? reason : "the connection ended";
     if (l->dialled) dial_ended(n, l, why);
-    if (l->member != MEMBER_NOBODY && n->members.members[l->member].link == l->id)
-        membership_unlinked(&n->members, l->member, n->now_ms);
+    if (l->member != MEMBER_NOBODY && n->members.members[l->member].link == l->id) {
+        uint64_t delay = membership_unlinked(&n->members, l->member, n->now_ms);
+        if (delay > 0 && !n->stopping) node_notice(n, NOTICE_RETRY, link_name(n, l), delay, why);
+    }
     for (uint32_t i = 0; i < n->links_count; i++) {
         if (n->links[i] != l) continue;
         n->links[i] = n->links[--n->links_count];

@@ -58,9 +58,9 @@ struct service {
 
 /* Who is at the other end. */
 struct peer_info {
-    uint64_t id;         /* of the connection, rising from 1 */
-    char address[64];    /* ip:port */
-    char local[64];      /* the end on this side */
+    uint64_t id;           /* of the connection, rising from 1 */
+    char address[64];      /* ip:port */
+    char local[64];        /* the end on this side */
     uint64_t connected_ms; /* wall clock */
 };
 

@@ -68,8 +68,8 @@ static void show_replicas(const struct node *n, struct view *v)
     for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
         const struct known *known = replicas_known(n->replicas, i);
         if (known->known == 0) continue;
-        v->replicas[v->replicas_count++] = (struct view_replica){ *replicas_id(n->replicas, i), known->known,
-                                                                  known->durable };
+        v->replicas[v->replicas_count++] =
+            (struct view_replica){ *replicas_id(n->replicas, i), known->known, known->durable };
     }
     qsort(v->replicas, v->replicas_count, sizeof *v->replicas, by_id);
 }

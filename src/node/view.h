@@ -16,12 +16,12 @@ struct view_member {
     char node[ADDRESS_BYTES_MAX], address[ADDRESS_BYTES_MAX];
     enum member_state state;
     bool is_self;
-    bool heard;            /* on the peer list: heard directly, its state is alive */
-    struct id128 replica;  /* zero while unknown */
-    uint64_t rtt_us;       /* 0 while unknown */
+    bool heard;             /* on the peer list: heard directly, its state is alive */
+    struct id128 replica;   /* zero while unknown */
+    uint64_t rtt_us;        /* 0 while unknown */
     uint64_t last_heard_ms; /* since then; 0 for the node itself */
-    uint64_t lag_entries;  /* own entries that it has not confirmed on its disk */
-    uint64_t lag_ms;       /* for how long there have been such */
+    uint64_t lag_entries;   /* own entries that it has not confirmed on its disk */
+    uint64_t lag_ms;        /* for how long there have been such */
 };
 
 struct view_replica {
@@ -33,7 +33,7 @@ struct view {
     atomic_uint holders;
     char node[ADDRESS_BYTES_MAX], cluster[256];
     struct id128 replica;
-    bool ready;    /* recovered, and has met a peer or waited long enough for one */
+    bool ready; /* recovered, and has met a peer or waited long enough for one */
     bool stopping;
     struct view_member *members; /* by name, the node itself among them */
     uint32_t members_count;

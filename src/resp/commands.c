@@ -215,14 +215,13 @@ static bool filter_takes(const struct list_filter *f, const struct entry_shown *
     }
 }
 
-/* Counts, and shows when r is not NULL. Containers' children are listed with a filter only. */
+/* Counts, and shows when r is not NULL. */
 static uint64_t list_walk(const struct list_filter *f, struct reply *r)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < command_table_count(); i++) {
         const struct command *c = command_table_at(i);
-        uint32_t children = f->kind == FILTER_NONE ? 0 : c->children_count;
-        for (uint32_t j = 0; j <= children; j++) {
+        for (uint32_t j = 0; j <= c->children_count; j++) {
             struct entry_shown e = j == 0 ? (struct entry_shown){ NULL, c }
                                           : (struct entry_shown){ c, &c->children[j - 1] };
             if (!filter_takes(f, &e)) continue;

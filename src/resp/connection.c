@@ -52,6 +52,8 @@ void command_select(struct resp_session *s, const struct request *q)
     int64_t index;
     if (bytes_to_int64(request_arg(q, 1), &index) != ERR_OK) {
         reply_error(&s->reply, "ERR value is not an integer or out of range");
+    } else if (index < INT32_MIN || index > INT32_MAX) {
+        reply_errorf(&s->reply, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX);
     } else if (index != 0) {
         reply_error(&s->reply, "ERR DB index is out of range");
     } else {

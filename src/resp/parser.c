@@ -219,6 +219,7 @@ static enum parsed parse_words(struct parser *p, struct bytes line)
 {
     struct buffer *text = &p->inline_text;
     buffer_clear(text);
+    if (!buffer_reserve(text, line.len + 1)) return PARSED_NOMEM; /* words are shorter than their line */
     struct reader r;
     reader_init(&r, line);
     for (;;) {
@@ -237,7 +238,7 @@ static enum parsed parse_words(struct parser *p, struct bytes line)
         }
         if (!spans_add(p, at, text->len - at)) return PARSED_NOMEM;
     }
-    return text->failed ? PARSED_NOMEM : PARSED_INLINE;
+    return PARSED_INLINE;
 }
 
 static enum parsed parse_inline(struct parser *p, struct bytes input, struct parsed_command *ret_command)

@@ -133,12 +133,16 @@ static const struct command commands[] = {
 #define SLOTS (1u << SLOT_BITS)
 _Static_assert(COMMANDS_COUNT * 2 < SLOTS, "the slots are too few for the commands");
 
-static uint8_t slots[SLOTS]; /* 1 + the command's index; 0: none */
-
 /* A name in two words, in lower case. Names with a NUL are told apart by their length. */
 struct folded {
     uint64_t low, high;
 };
+
+static struct slot {
+    struct folded name;
+    size_t len;
+    const struct command *command; /* NULL: the slot is free */
+} slots[SLOTS];
 
 static inline uint64_t word_lower(uint64_t w)
 {
@@ -178,20 +182,23 @@ static inline uint32_t name_slot(struct folded name, size_t len)
     return (uint32_t)(mixed >> (64 - SLOT_BITS));
 }
 
-static inline bool command_is(const struct command *c, struct folded name, size_t len)
+static inline bool folded_equal(struct folded a, struct folded b)
 {
-    if (c->name_len != len) return false;
-    struct folded own = name_fold((const uint8_t *)c->name, len);
-    return own.low == name.low && own.high == name.high;
+    return a.low == b.low && a.high == b.high;
+}
+
+static struct folded command_fold(const struct command *c)
+{
+    return name_fold((const uint8_t *)c->name, c->name_len);
 }
 
 __attribute__((constructor)) static void slots_fill(void)
 {
     for (uint32_t i = 0; i < COMMANDS_COUNT; i++) {
         const struct command *c = &commands[i];
-        uint32_t slot = name_slot(name_fold((const uint8_t *)c->name, c->name_len), c->name_len);
-        while (slots[slot] != 0) slot = (slot + 1) % SLOTS;
-        slots[slot] = (uint8_t)(i + 1);
+        uint32_t at = name_slot(command_fold(c), c->name_len);
+        while (slots[at].command) at = (at + 1) % SLOTS;
+        slots[at] = (struct slot){ command_fold(c), c->name_len, c };
     }
 }
 
@@ -199,11 +206,11 @@ const struct command *command_find(struct bytes name)
 {
     if (name.len == 0 || name.len > COMMAND_NAME_BYTES_MAX) return NULL;
     struct folded folded = name_fold(name.ptr, name.len);
-    for (uint32_t slot = name_slot(folded, name.len); slots[slot] != 0; slot = (slot + 1) % SLOTS) {
-        const struct command *c = &commands[slots[slot] - 1];
-        if (command_is(c, folded, name.len)) return c;
+    const struct slot *slot = &slots[name_slot(folded, name.len)];
+    while (slot->command && !(slot->len == name.len && folded_equal(slot->name, folded))) {
+        slot = slot + 1 < slots + SLOTS ? slot + 1 : slots;
     }
-    return NULL;
+    return slot->command;
 }
 
 const struct command *command_find_child(const struct command *container, struct bytes name)
@@ -211,7 +218,8 @@ const struct command *command_find_child(const struct command *container, struct
     if (name.len == 0 || name.len > COMMAND_NAME_BYTES_MAX) return NULL;
     struct folded folded = name_fold(name.ptr, name.len);
     for (uint32_t i = 0; i < container->children_count; i++) {
-        if (command_is(&container->children[i], folded, name.len)) return &container->children[i];
+        const struct command *child = &container->children[i];
+        if (child->name_len == name.len && folded_equal(command_fold(child), folded)) return child;
     }
     return NULL;
 }

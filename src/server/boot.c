@@ -78,7 +78,8 @@ static void describe_failure(const struct settings *s, const struct boot *b, con
     if (err == ERR_CORRUPT) what = "damaged";
     if (err == ERR_NEWER) what = "written by a newer version of quipu";
     if (err == ERR_INVALID) what = "it belongs to another cluster";
-    (void)snprintf(ret_error, BOOT_ERROR_BYTES, "data directory %s%s: %s; nothing was changed", s->data_dir, place, what);
+    (void)snprintf(ret_error, BOOT_ERROR_BYTES, "data directory %s%s: %s; nothing was changed", s->data_dir, place,
+                   what);
 }
 
 static enum err recover(const struct settings *s, struct boot *b, char ret_error[BOOT_ERROR_BYTES])

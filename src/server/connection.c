@@ -259,8 +259,8 @@ void connection_on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 
 static void set_reading(struct connection *c)
 {
-    bool wants = c->phase == PHASE_LINGERING ||
-                 (c->phase == PHASE_OPEN && !c->has_ended && !c->is_held && !c->is_paused);
+    bool wants =
+        c->phase == PHASE_LINGERING || (c->phase == PHASE_OPEN && !c->has_ended && !c->is_held && !c->is_paused);
     if (wants == c->is_reading) return;
     c->is_reading = wants;
     if (!wants) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way out: the gate, then one uv_try_write for a batch of replies, and uv_write for what the kernel did not take. */
+/* The way out: the gate, then one uv_try_write for a batch of replies, and uv_write for what the kernel did not take.
+ */
 #include "server/connection.h"
 
 size_t connection_unread_bytes(const struct connection *c)

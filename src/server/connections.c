@@ -180,7 +180,8 @@ static uint64_t pass_once(struct connections *set)
     uint64_t lowest = GATE_NOTHING;
     struct connection *next;
     for (struct connection *c = set->waiting; c; c = next) {
-        next = c->next_waiting; /* going on takes at most this one from the list; one that is put on it is put in front */
+        next =
+            c->next_waiting; /* going on takes at most this one from the list; one that is put on it is put in front */
         if (outbox_waits_for(&c->out) <= gate_released(set->options.gate)) connection_go_on(c);
     }
     for (struct connection *c = set->waiting; c; c = c->next_waiting) {
@@ -229,7 +230,8 @@ void connections_sweep(struct connections *set)
         if (c->phase == PHASE_CLOSED) continue;
         const char *reason = patience_ends(c, now_ms);
         if (!reason) continue;
-        if (c->phase != PHASE_LINGERING) log_line(LOG_INFO, "connection from %s closed: it %s", c->peer.address, reason);
+        if (c->phase != PHASE_LINGERING)
+            log_line(LOG_INFO, "connection from %s closed: it %s", c->peer.address, reason);
         connection_close(c);
     }
 }

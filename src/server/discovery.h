@@ -23,8 +23,8 @@ struct discovery_options {
 typedef void discovery_found(void *context, const char *node);
 typedef void discovery_closed(void *context);
 
-/* Announces this node at once, and from then on listens and announces. ERR_IO after a warning in the log, ERR_NOMEM: the
- * node goes on without; *ret_discovery is then NULL, and what was begun leaves the loop when it turns next. */
+/* Announces this node at once, and from then on listens and announces. ERR_IO after a warning in the log, ERR_NOMEM:
+ * the node goes on without; *ret_discovery is then NULL, and what was begun leaves the loop when it turns next. */
 MUST_USE enum err discovery_start(uv_loop_t *loop, const struct discovery_options *options, discovery_found *found,
                                   void *context, struct discovery **ret_discovery);
 /* No more calls of `found`. `closed` is called once all handles have left the loop and d is gone; for NULL at once. */

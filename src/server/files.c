@@ -205,7 +205,7 @@ static enum err files_create(void *disk, const char *name, uint64_t reserve, str
 static enum err files_open_file(void *disk, const char *name, struct storage_file **ret_file, uint64_t *ret_bytes)
 {
     struct files *f = disk;
-    int fd = openat(f->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(f->directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return files_fail(f, errno);
     struct stat about;
     enum err err = fstat(fd, &about) == 0 ? ERR_OK : files_fail_hard(f, errno);

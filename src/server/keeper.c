@@ -35,8 +35,8 @@ struct keeper {
     bool is_started;
 
     uv_mutex_t lock;
-    struct jobs given; /* under the lock */
-    bool is_quit_asked; /* under the lock */
+    struct jobs given;     /* under the lock */
+    bool is_quit_asked;    /* under the lock */
     atomic_bool has_given; /* a hint, for the snapshot to step aside */
 
     /* The journal thread only. */

@@ -7,16 +7,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static struct link *find(struct links *l, link_id id)
+static struct tcp_link *find(struct links *l, link_id id)
 {
-    for (struct link *k = l->all; k; k = k->next)
+    for (struct tcp_link *k = l->all; k; k = k->next)
         if (k->id == id) return k; /* members are few hundred at most */
     return NULL;
 }
 
-static struct link *link_new(struct links *l, link_id id)
+static struct tcp_link *tcp_link_new(struct links *l, link_id id)
 {
-    struct link *k = mem_alloc_zero(1, sizeof *k);
+    struct tcp_link *k = mem_alloc_zero(1, sizeof *k);
     if (!k) return NULL;
     k->links = l;
     k->id = id;
@@ -31,7 +31,7 @@ static struct link *link_new(struct links *l, link_id id)
     return k;
 }
 
-void link_report(struct link *k, struct event *event)
+void tcp_link_report(struct tcp_link *k, struct event *event)
 {
     event->as.link.link = k->id;
     k->links->options.event(k->links->options.context, event);
@@ -39,7 +39,7 @@ void link_report(struct link *k, struct event *event)
 
 /* The end */
 
-static void link_forget(struct link *k)
+static void tcp_link_forget(struct tcp_link *k)
 {
     struct links *l = k->links;
     if (k->prev) k->prev->next = k->next;
@@ -56,7 +56,7 @@ static void stop_advance(struct links *l)
     l->stopped(l->options.context);
 }
 
-void link_advance_end(struct link *k)
+void tcp_link_advance_end(struct tcp_link *k)
 {
     struct links *l = k->links;
     if (k->handles > 0) return;
@@ -64,30 +64,30 @@ void link_advance_end(struct link *k)
         k->is_down_told = true;
         struct event event = { .kind = EVENT_LINK_DOWN };
         event.as.link.reason = k->has_reason ? k->reason : NULL;
-        link_report(k, &event);
+        tcp_link_report(k, &event);
         l->count--;
     }
-    if (!k->is_looking_up) link_forget(k);
+    if (!k->is_looking_up) tcp_link_forget(k);
     stop_advance(l);
 }
 
-void link_handle_closed(uv_handle_t *handle)
+void tcp_link_handle_closed(uv_handle_t *handle)
 {
-    struct link *k = handle->data;
+    struct tcp_link *k = handle->data;
     k->handles--;
-    link_advance_end(k);
+    tcp_link_advance_end(k);
 }
 
-static void unflush(struct link *k)
+static void unflush(struct tcp_link *k)
 {
     if (!k->is_unflushed) return;
-    struct link **at = &k->links->unflushed;
+    struct tcp_link **at = &k->links->unflushed;
     while (*at != k) at = &(*at)->next_unflushed;
     *at = k->next_unflushed;
     k->is_unflushed = false;
 }
 
-void link_end(struct link *k, const char *reason)
+void tcp_link_end(struct tcp_link *k, const char *reason)
 {
     if (k->state == LINK_ENDED) return;
     bool has_socket = k->state != LINK_RESOLVING;
@@ -98,9 +98,9 @@ void link_end(struct link *k, const char *reason)
     if (k->addresses) uv_freeaddrinfo(k->addresses);
     k->addresses = NULL;
     if (k->is_looking_up) (void)uv_cancel((uv_req_t *)&k->lookup); /* if it has begun, it is waited for */
-    if (!k->is_writing) link_queue_release(&k->queue);
-    uv_close((uv_handle_t *)&k->timer, link_handle_closed);
-    if (has_socket && !uv_is_closing((uv_handle_t *)&k->tcp)) uv_close((uv_handle_t *)&k->tcp, link_handle_closed);
+    if (!k->is_writing) tcp_queue_release(&k->queue);
+    uv_close((uv_handle_t *)&k->timer, tcp_link_handle_closed);
+    if (has_socket && !uv_is_closing((uv_handle_t *)&k->tcp)) uv_close((uv_handle_t *)&k->tcp, tcp_link_handle_closed);
 }
 
 /* Calls of the replica thread */
@@ -126,28 +126,28 @@ void links_free(struct links *l)
 enum err links_connect(struct links *l, link_id id, const char *address)
 {
     if (l->stopped) return ERR_OK;
-    struct link *k = link_new(l, id);
+    struct tcp_link *k = tcp_link_new(l, id);
     if (!k) return ERR_NOMEM;
     stats_add(l->options.stats, STAT_peer_connects, 1);
     k->state = LINK_RESOLVING;
-    enum err err = link_dial(k, address);
-    if (err == ERR_INVALID) link_end(k, "not an address");
+    enum err err = tcp_link_dial(k, address);
+    if (err == ERR_INVALID) tcp_link_end(k, "not an address");
     return err == ERR_INVALID ? ERR_OK : err;
 }
 
-void link_up(struct link *k, const char *address)
+void tcp_link_up(struct tcp_link *k, const char *address)
 {
     k->state = LINK_UP;
     (void)uv_tcp_nodelay(&k->tcp, 1); /* fails only on a socket that is broken already; reading tells */
     struct event event = { .kind = EVENT_LINK_UP };
     event.as.link.address = address;
-    link_report(k, &event);
-    if (k->state == LINK_UP && k->links->is_reading) link_read_start(k);
+    tcp_link_report(k, &event);
+    if (k->state == LINK_UP && k->links->is_reading) tcp_link_read_start(k);
 }
 
 void links_accept(struct links *l, int fd, struct bytes first, const char *address)
 {
-    struct link *k = l->stopped ? NULL : link_new(l, l->id_last + 2);
+    struct tcp_link *k = l->stopped ? NULL : tcp_link_new(l, l->id_last + 2);
     if (!k) {
         (void)close(fd);
         return;
@@ -158,23 +158,23 @@ void links_accept(struct links *l, int fd, struct bytes first, const char *addre
     k->state = LINK_UP;
     int status = uv_tcp_open(&k->tcp, fd);
     if (status != 0) (void)close(fd);
-    link_up(k, address);
-    if (status != 0) link_end(k, uv_strerror(status));
+    tcp_link_up(k, address);
+    if (status != 0) tcp_link_end(k, uv_strerror(status));
     if (k->state != LINK_UP || first.len == 0) return;
     stats_add(l->options.stats, STAT_peer_bytes_in, first.len);
     struct event event = { .kind = EVENT_LINK_BYTES };
     event.as.link.bytes = first;
-    link_report(k, &event);
+    tcp_link_report(k, &event);
 }
 
 enum err links_send(struct links *l, link_id id, struct shared *bytes)
 {
-    struct link *k = find(l, id);
+    struct tcp_link *k = find(l, id);
     if (!k || k->state != LINK_UP) {
         shared_drop(bytes);
         return ERR_OK;
     }
-    enum err err = link_queue_add(&k->queue, bytes);
+    enum err err = tcp_queue_add(&k->queue, bytes);
     if (err != ERR_OK) {
         shared_drop(bytes);
         return err;
@@ -188,32 +188,32 @@ enum err links_send(struct links *l, link_id id, struct shared *bytes)
 
 static void on_close_time(uv_timer_t *timer)
 {
-    link_end(timer->data, NULL);
+    tcp_link_end(timer->data, NULL);
 }
 
 void links_close(struct links *l, link_id id)
 {
-    struct link *k = find(l, id);
+    struct tcp_link *k = find(l, id);
     if (!k || k->state == LINK_CLOSING || k->state == LINK_ENDED) return;
     if (k->state != LINK_UP) {
-        link_end(k, NULL);
+        tcp_link_end(k, NULL);
         return;
     }
     k->state = LINK_CLOSING;
     uv_update_time(l->options.loop);
     REQUIRE(uv_timer_start(&k->timer, on_close_time, LINK_CLOSE_MS, 0) == 0);
-    link_read_start(k); /* what comes now is thrown away; its end is waited for */
-    if (!k->is_unflushed && k->state == LINK_CLOSING) link_said_all(k);
+    tcp_link_read_start(k); /* what comes now is thrown away; its end is waited for */
+    if (!k->is_unflushed && k->state == LINK_CLOSING) tcp_link_said_all(k);
 }
 
 void links_flush(struct links *l)
 {
     while (l->unflushed) {
-        struct link *k = l->unflushed;
+        struct tcp_link *k = l->unflushed;
         l->unflushed = k->next_unflushed;
         k->is_unflushed = false;
-        link_write_start(k);
-        if (k->state == LINK_CLOSING) link_said_all(k);
+        tcp_link_write_start(k);
+        if (k->state == LINK_CLOSING) tcp_link_said_all(k);
     }
 }
 
@@ -221,10 +221,10 @@ void links_set_reading(struct links *l, bool is_reading)
 {
     if (l->is_reading == is_reading) return;
     l->is_reading = is_reading;
-    for (struct link *k = l->all; k; k = k->next) {
+    for (struct tcp_link *k = l->all; k; k = k->next) {
         if (k->state != LINK_UP) continue;
         if (is_reading) {
-            link_read_start(k);
+            tcp_link_read_start(k);
         } else {
             k->is_reading = false;
             (void)uv_read_stop((uv_stream_t *)&k->tcp); /* always 0 */
@@ -235,8 +235,8 @@ void links_set_reading(struct links *l, bool is_reading)
 void links_stop(struct links *l, void (*stopped)(void *context))
 {
     l->stopped = stopped;
-    struct link *next;
-    for (struct link *k = l->all; k; k = next) {
+    struct tcp_link *next;
+    for (struct tcp_link *k = l->all; k; k = next) {
         next = k->next; /* links are freed from the loop only */
         links_close(l, k->id);
     }

@@ -9,24 +9,24 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-static void try_address(struct link *k);
+static void try_address(struct tcp_link *k);
 
 /* The address did not work: the next one, or the end. */
-static void give_up_address(struct link *k, int error)
+static void give_up_address(struct tcp_link *k, int error)
 {
     k->last_error = error;
     if (k->addresses_tried < k->addresses_count) {
         try_address(k);
     } else {
-        link_end(k, uv_strerror(error));
+        tcp_link_end(k, uv_strerror(error));
     }
 }
 
 static void on_attempt_closed(uv_handle_t *handle)
 {
-    struct link *k = handle->data;
+    struct tcp_link *k = handle->data;
     if (k->state == LINK_ENDED) {
-        link_handle_closed(handle);
+        tcp_link_handle_closed(handle);
         return;
     }
     k->handles--;
@@ -34,7 +34,7 @@ static void on_attempt_closed(uv_handle_t *handle)
     give_up_address(k, k->last_error);
 }
 
-static void drop_attempt(struct link *k, int error)
+static void drop_attempt(struct tcp_link *k, int error)
 {
     k->last_error = error;
     (void)uv_timer_stop(&k->timer);
@@ -47,7 +47,7 @@ static void on_connect_time(uv_timer_t *timer)
 }
 
 /* The first bytes into an empty socket buffer: the kernel takes them all. */
-static int say_greeting(struct link *k)
+static int say_greeting(struct tcp_link *k)
 {
     char greeting[] = LINK_GREETING;
     uv_buf_t buf = uv_buf_init(greeting, LINK_GREETING_BYTES);
@@ -58,7 +58,7 @@ static int say_greeting(struct link *k)
 
 static void on_connected(uv_connect_t *connect, int status)
 {
-    struct link *k = connect->data;
+    struct tcp_link *k = connect->data;
     if (k->state == LINK_ENDED || uv_is_closing((uv_handle_t *)&k->tcp)) return;
     if (status == 0) status = say_greeting(k);
     if (status != 0) {
@@ -68,17 +68,17 @@ static void on_connected(uv_connect_t *connect, int status)
     (void)uv_timer_stop(&k->timer);
     uv_freeaddrinfo(k->addresses);
     k->addresses = NULL;
-    link_up(k, NULL);
+    tcp_link_up(k, NULL);
 }
 
-static const struct sockaddr *address_at(const struct link *k, uint32_t which)
+static const struct sockaddr *address_at(const struct tcp_link *k, uint32_t which)
 {
     const struct addrinfo *a = k->addresses;
     for (uint32_t i = 0; i < which; i++) a = a->ai_next;
     return a->ai_addr;
 }
 
-static void try_address(struct link *k)
+static void try_address(struct tcp_link *k)
 {
     struct links *l = k->links;
     uint32_t which = (k->address_first + k->addresses_tried++) % k->addresses_count;
@@ -98,15 +98,15 @@ static void try_address(struct link *k)
 
 static void on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
 {
-    struct link *k = lookup->data;
+    struct tcp_link *k = lookup->data;
     k->is_looking_up = false;
     if (k->state == LINK_ENDED) {
         uv_freeaddrinfo(addresses); /* NULL is fine */
-        link_advance_end(k);
+        tcp_link_advance_end(k);
         return;
     }
     if (status != 0) {
-        link_end(k, uv_strerror(status));
+        tcp_link_end(k, uv_strerror(status));
         return;
     }
     k->addresses = addresses;
@@ -115,7 +115,7 @@ static void on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *
     try_address(k);
 }
 
-enum err link_dial(struct link *k, const char *address)
+enum err tcp_link_dial(struct tcp_link *k, const char *address)
 {
     struct endpoint endpoint;
     if (endpoint_parse(bytes_of_text(address), &endpoint) != ERR_OK) return ERR_INVALID;

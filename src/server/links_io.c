@@ -7,12 +7,12 @@
 
 /* The queue */
 
-static struct shared *queue_at(const struct link_queue *q, uint32_t i)
+static struct shared *queue_at(const struct tcp_queue *q, uint32_t i)
 {
     return q->items[(q->first + i) & (q->cap - 1)];
 }
 
-enum err link_queue_add(struct link_queue *q, struct shared *bytes)
+enum err tcp_queue_add(struct tcp_queue *q, struct shared *bytes)
 {
     if (q->count == q->cap) {
         uint32_t cap = q->cap > 0 ? 2 * q->cap : 16;
@@ -28,7 +28,7 @@ enum err link_queue_add(struct link_queue *q, struct shared *bytes)
     return ERR_OK;
 }
 
-static void queue_take(struct link_queue *q, size_t sent)
+static void queue_take(struct tcp_queue *q, size_t sent)
 {
     sent += q->sent;
     while (q->count > 0 && sent >= queue_at(q, 0)->len) {
@@ -41,37 +41,37 @@ static void queue_take(struct link_queue *q, size_t sent)
     q->sent = sent;
 }
 
-void link_queue_release(struct link_queue *q)
+void tcp_queue_release(struct tcp_queue *q)
 {
     for (uint32_t i = 0; i < q->count; i++) shared_drop(queue_at(q, i));
     mem_free(q->items);
-    *q = (struct link_queue){ 0 };
+    *q = (struct tcp_queue){ 0 };
 }
 
 /* Writing */
 
 static void on_written(uv_write_t *write, int status)
 {
-    struct link *k = write->data;
+    struct tcp_link *k = write->data;
     k->is_writing = false;
     if (k->state == LINK_ENDED) {
-        link_queue_release(&k->queue);
+        tcp_queue_release(&k->queue);
         return;
     }
     if (status != 0) {
-        link_end(k, uv_strerror(status));
+        tcp_link_end(k, uv_strerror(status));
         return;
     }
     queue_take(&k->queue, k->writing_bytes);
     stats_add(k->links->options.stats, STAT_peer_bytes_out, k->writing_bytes);
     struct event event = { .kind = EVENT_LINK_SENT };
     event.as.link.sent = k->writing_bytes;
-    link_write_start(k);
-    if (k->state == LINK_CLOSING) link_said_all(k);
-    if (k->state == LINK_UP || k->state == LINK_CLOSING) link_report(k, &event);
+    tcp_link_write_start(k);
+    if (k->state == LINK_CLOSING) tcp_link_said_all(k);
+    if (k->state == LINK_UP || k->state == LINK_CLOSING) tcp_link_report(k, &event);
 }
 
-void link_write_start(struct link *k)
+void tcp_link_write_start(struct tcp_link *k)
 {
     if (k->is_writing || k->queue.count == 0) return;
     uv_buf_t bufs[LINK_WRITE_BUFS_MAX];
@@ -89,7 +89,7 @@ void link_write_start(struct link *k)
     k->writing_bytes = total;
     int status = uv_write(&k->write, (uv_stream_t *)&k->tcp, bufs, count, on_written);
     if (status != 0) {
-        link_end(k, uv_strerror(status));
+        tcp_link_end(k, uv_strerror(status));
         return;
     }
     k->is_writing = true;
@@ -101,12 +101,12 @@ static void on_shut_down(uv_shutdown_t *shutdown, int status)
     (void)status; /* the other side's end, or the time, ends the link */
 }
 
-void link_said_all(struct link *k)
+void tcp_link_said_all(struct tcp_link *k)
 {
     if (k->queue.count > 0 || k->is_writing || k->has_said_end) return;
     k->has_said_end = true;
     int status = uv_shutdown(&k->shutdown, (uv_stream_t *)&k->tcp, on_shut_down);
-    if (status != 0) link_end(k, NULL);
+    if (status != 0) tcp_link_end(k, NULL);
 }
 
 /* Reading */
@@ -114,32 +114,32 @@ void link_said_all(struct link *k)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
     (void)suggested;
-    struct link *k = handle->data;
+    struct tcp_link *k = handle->data;
     *ret_buf = uv_buf_init((char *)k->links->read_buffer, LINK_READ_BYTES);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 {
-    struct link *k = stream->data;
+    struct tcp_link *k = stream->data;
     if (got == 0 || k->state == LINK_ENDED) return;
     if (got < 0) {
         bool was_asked = k->state == LINK_CLOSING;
-        link_end(k, was_asked ? NULL : got == UV_EOF ? "closed by the other side" : uv_strerror((int)got));
+        tcp_link_end(k, was_asked ? NULL : got == UV_EOF ? "closed by the other side" : uv_strerror((int)got));
         return;
     }
     if (k->state != LINK_UP) return;
     stats_add(k->links->options.stats, STAT_peer_bytes_in, (uint64_t)got);
     struct event event = { .kind = EVENT_LINK_BYTES };
     event.as.link.bytes = bytes_of(buf->base, (size_t)got);
-    link_report(k, &event);
+    tcp_link_report(k, &event);
 }
 
-void link_read_start(struct link *k)
+void tcp_link_read_start(struct tcp_link *k)
 {
     if (k->is_reading) return;
     int status = uv_read_start((uv_stream_t *)&k->tcp, on_alloc, on_read);
     if (status != 0) {
-        link_end(k, uv_strerror(status));
+        tcp_link_end(k, uv_strerror(status));
         return;
     }
     k->is_reading = true;

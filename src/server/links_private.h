@@ -18,21 +18,21 @@
 #define LINK_CLOSE_MS 1000
 #define LINK_REASON_BYTES 128
 
-enum link_state { LINK_RESOLVING, LINK_CONNECTING, LINK_UP, LINK_CLOSING, LINK_ENDED };
+enum tcp_link_state { LINK_RESOLVING, LINK_CONNECTING, LINK_UP, LINK_CLOSING, LINK_ENDED };
 
 /* What is to be sent, a ring that grows. `sent`: of the first, bytes that are gone already. */
-struct link_queue {
+struct tcp_queue {
     struct shared **items;
     uint32_t first, count, cap; /* cap is a power of two, or 0 */
     size_t sent;
 };
 
-struct link {
+struct tcp_link {
     struct links *links;
     link_id id;
-    enum link_state state;
-    struct link *next, *prev;
-    struct link *next_unflushed;
+    enum tcp_link_state state;
+    struct tcp_link *next, *prev;
+    struct tcp_link *next_unflushed;
     bool is_unflushed, is_writing, is_reading, is_down_told, is_looking_up, has_said_end;
     uint32_t handles; /* open, the socket's and the timer's */
 
@@ -44,7 +44,7 @@ struct link {
     uint32_t addresses_count, address_first, addresses_tried;
     int last_error; /* of the address tried last */
 
-    struct link_queue queue;
+    struct tcp_queue queue;
     uv_write_t write;
     uint32_t writing_bufs;
     size_t writing_bytes;
@@ -55,7 +55,7 @@ struct link {
 
 struct links {
     struct links_options options;
-    struct link *all, *unflushed;
+    struct tcp_link *all, *unflushed;
     uint32_t count; /* not reported down yet */
     bool is_stopped_told;
     link_id id_last; /* even: of those that came in */
@@ -65,20 +65,20 @@ struct links {
     uint8_t read_buffer[LINK_READ_BYTES];
 };
 
-void link_report(struct link *k, struct event *event);
+void tcp_link_report(struct tcp_link *k, struct event *event);
 /* Ends it, for a reason (NULL: as the core wished); the report of that comes later. Nothing happens when it has ended. */
-void link_end(struct link *k, const char *reason);
-void link_up(struct link *k, const char *address);
+void tcp_link_end(struct tcp_link *k, const char *reason);
+void tcp_link_up(struct tcp_link *k, const char *address);
 /* links_dial.c */
-MUST_USE enum err link_dial(struct link *k, const char *address);
+MUST_USE enum err tcp_link_dial(struct tcp_link *k, const char *address);
 /* links_io.c */
-void link_read_start(struct link *k);
-void link_write_start(struct link *k);
-void link_said_all(struct link *k); /* CLOSING: says the end if nothing is left to send */
-MUST_USE enum err link_queue_add(struct link_queue *q, struct shared *bytes);
-void link_queue_release(struct link_queue *q);
+void tcp_link_read_start(struct tcp_link *k);
+void tcp_link_write_start(struct tcp_link *k);
+void tcp_link_said_all(struct tcp_link *k); /* CLOSING: says the end if nothing is left to send */
+MUST_USE enum err tcp_queue_add(struct tcp_queue *q, struct shared *bytes);
+void tcp_queue_release(struct tcp_queue *q);
 /* links.c */
-void link_handle_closed(uv_handle_t *handle);
-void link_advance_end(struct link *k); /* a handle or the lookup of a link that has ended is gone */
+void tcp_link_handle_closed(uv_handle_t *handle);
+void tcp_link_advance_end(struct tcp_link *k); /* a handle or the lookup of a link that has ended is gone */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Out of file descriptors: a descriptor kept in reserve is given up to accept the connection and close it, so that the
- * client hears of it and the socket is not reported ready for ever; without even that, accepting pauses for a moment. */
+ * client hears of it and the socket is not reported ready for ever; without even that, accepting pauses for a moment.
+ */
 #include "server/listener.h"
 
 #include "base/alloc.h"
@@ -102,7 +103,8 @@ static enum err listen_on(struct listener *l, const struct endpoint *endpoint, c
     (void)snprintf(port, sizeof port, "%u", endpoint->port);
     int status = getaddrinfo(endpoint->host, port, &hints, &addresses);
     if (status != 0) {
-        (void)snprintf(ret_error, LISTENER_ERROR_BYTES, "cannot listen on %s: %s", endpoint->text, gai_strerror(status));
+        (void)snprintf(ret_error, LISTENER_ERROR_BYTES, "cannot listen on %s: %s", endpoint->text,
+                       gai_strerror(status));
         return ERR_IO;
     }
     int error = bind_all(l, addresses);
@@ -142,8 +144,7 @@ static void on_readable(uv_poll_t *poll, int status, int events);
 
 static void poll_all(struct listener *l)
 {
-    for (uint32_t i = 0; i < l->count; i++)
-        REQUIRE(uv_poll_start(&l->sockets[i].poll, UV_READABLE, on_readable) == 0);
+    for (uint32_t i = 0; i < l->count; i++) REQUIRE(uv_poll_start(&l->sockets[i].poll, UV_READABLE, on_readable) == 0);
 }
 
 static void on_pause_over(uv_timer_t *timer)

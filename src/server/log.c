@@ -81,8 +81,10 @@ static void line_shown(struct line *l, struct bytes text, bool quoted)
         char shown[TEXT_CHARACTER_BYTES_MAX];
         bool is_quote = quoted && *text.ptr == '"', is_backslash = !quoted && *text.ptr == '\\';
         size_t len = text_show_next(&text, shown);
-        if (is_quote) line_text(l, "\\\"");
-        else line_put(l, shown, is_backslash ? 1 : len);
+        if (is_quote)
+            line_text(l, "\\\"");
+        else
+            line_put(l, shown, is_backslash ? 1 : len);
     }
 }
 

@@ -50,7 +50,10 @@ void log_event_at(struct log_site *site, enum log_level level, const char *messa
 
 #define LOG_STRINGIFY_(x) #x
 #define LOG_STRINGIFY(x) LOG_STRINGIFY_(x)
-#define LOG_SITE_INIT { .example = __FILE__ ":" LOG_STRINGIFY(__LINE__) }
+#define LOG_SITE_INIT                                                                                                  \
+    {                                                                                                                  \
+        .example = __FILE__ ":" LOG_STRINGIFY(__LINE__)                                                                \
+    }
 
 /* log_line(LOG_WARN, "cannot bind %s", text) */
 #define log_line(level, ...)                                                                                           \

@@ -112,8 +112,7 @@ static void carry_out_all(struct replica *r)
     actions_clear(&r->actions);
     /* The node takes writes again when the disk has room again, also while the process drains. */
     struct keyspace *keyspace = node_keyspace(r->node);
-    if (r->is_refusing && keyspace_writes_refused(keyspace) != ERR_CLOSED)
-        keyspace_refuse_writes(keyspace, ERR_CLOSED);
+    if (r->is_refusing && keyspace_writes_refused(keyspace) != ERR_CLOSED) keyspace_refuse_writes(keyspace, ERR_CLOSED);
 }
 
 static void step(struct replica *r, struct event *event)
@@ -300,6 +299,7 @@ static void run(void *context)
     carry_out_all(r);
     settle(r);
     (void)uv_run(&r->loop, UV_RUN_DEFAULT);
+    r->options.ended(r->options.context);
 }
 
 static enum err loop_init(struct replica *r)

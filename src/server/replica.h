@@ -18,7 +18,9 @@ struct replica;
 struct replica_options {
     struct node *node; /* recovered, not started; the replica thread's from replica_start to replica_quit */
     uint64_t random_seed;
-    void (*stopped)(void *context); /* on the replica's thread: all is durable, the peers know, links are closed */
+    /* On the replica's thread. */
+    void (*stopped)(void *context); /* all is durable, the peers know, links are closed */
+    void (*ended)(void *context);   /* the thread is about to end */
     void *context;
 };
 

@@ -2,16 +2,12 @@
 #include "server/service.h"
 
 #include "server/clock.h"
-#include "server/verify.h"
+#include "server/verifier.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#ifndef QUIPU_VERSION
-#define QUIPU_VERSION "0.1.0"
-#endif
 
 static const struct view *service_view(void *server)
 {
@@ -70,7 +66,7 @@ static void service_info(void *server, struct service_info *ret_info)
     keeper_sizes(s->keeper, &ret_info->journal_bytes, &ret_info->snapshot_bytes);
 }
 
-static uint64_t service_stat(void *server, enum stat stat)
+static uint64_t service_stat(void *server, enum stats_item stat)
 {
     struct server *s = server;
     uint64_t sum = stats_get(&s->node_stats, stat) + stats_get(&s->main_stats, stat) +
@@ -82,14 +78,14 @@ static uint64_t service_stat(void *server, enum stat stat)
 static void *service_verify(void *worker, verify_done *done, void *context)
 {
     struct worker *w = worker;
-    struct verify *verify = NULL;
-    if (verify_begin(worker_loop(w), worker_keyspace(w), done, context, &verify) != ERR_OK) return NULL;
-    return verify;
+    struct verifier *verifier = NULL;
+    if (verifier_start(worker_loop(w), worker_keyspace(w), done, context, &verifier) != ERR_OK) return NULL;
+    return verifier;
 }
 
 static void service_verify_cancel(void *handle)
 {
-    verify_cancel(handle);
+    verifier_cancel(handle);
 }
 
 static uint64_t service_wall_us(void *server)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* settings: what the user wants of `quipu serve`, from flags and environment variables, checked as a whole before
- * anything is opened. One table (settings.c) is the parser and the help text. */
+ * anything is opened. One table (settings_rows.c) is the parser and the help text. */
 #ifndef QUIPU_SERVER_SETTINGS_H
 #define QUIPU_SERVER_SETTINGS_H
 

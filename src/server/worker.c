@@ -107,8 +107,7 @@ static void on_check(uv_check_t *check)
 
 static void take_arrivals(struct worker *w, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        connections_take(&w->connections, w->arrivals[i].fd, &w->arrivals[i].from);
+    for (uint32_t i = 0; i < count; i++) connections_take(&w->connections, w->arrivals[i].fd, &w->arrivals[i].from);
     if (count > 0 && !uv_is_active((uv_handle_t *)&w->sweep))
         REQUIRE(uv_timer_start(&w->sweep, on_sweep, SWEEP_MS, SWEEP_MS) == 0);
 }
@@ -173,7 +172,11 @@ static enum err connections_open(struct worker *w)
     const struct worker_options *o = &w->options;
     struct connections_options options = {
         .loop = &w->loop,
-        .service = { .ops = o->ops, .server = o->server, .worker = w, .keyspace = o->keyspace, .stats = &w->stats,
+        .service = { .ops = o->ops,
+                     .server = o->server,
+                     .worker = w,
+                     .keyspace = o->keyspace,
+                     .stats = &w->stats,
                      .random = &w->random },
         .gate = o->gate,
         .waiter = o->waiter,

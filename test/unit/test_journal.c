@@ -502,21 +502,95 @@ static void test_full_disk_takes_what_fits_and_goes_on_when_there_is_room(void *
     disk_free(w.disk);
 }
 
+/* Not even the spare is there: with nothing to copy to, the last segment is made good where it is. */
+static void open_full_disk(uint64_t seed, uint64_t cut_at)
+{
+    struct world w = { .disk = disk_new(seed, 5 * (uint64_t)WORLD_SEGMENT_BYTES) };
+    assert_ok(world_open(&w));
+    enum err err = ERR_OK;
+    while (err == ERR_OK) err = world_run(&w, 1, seed % 3 + 1);
+    assert_err(err, ERR_FULL);
+    uint64_t synced = w.synced, written = w.written;
+    disk_fail_sync(w.disk);
+    (void)!world_sync(&w); /* fails if there is something to sync: then only the cache has it */
+    world_close(&w);
+    disk_kill(w.disk);
+
+    disk_cut_at(w.disk, cut_at);
+    if (world_open(&w) != ERR_OK) {
+        world_close(&w);
+        disk_restart(w.disk);
+        world_expect(&w, synced, written);
+    } else {
+        assert_int_equal(w.recovered, written);
+    }
+    assert_false(w.was_strange);
+    uint64_t shown = w.recovered;
+    world_close(&w);
+    disk_restart(w.disk);
+    world_expect(&w, shown, shown);
+    assert_true(journal_is_full(w.journal));
+    disk_set_capacity(w.disk, 0);
+    assert_ok(journal_reserve(w.journal));
+    assert_ok(world_run(&w, 20, 1));
+    world_close(&w);
+    disk_restart(w.disk);
+    world_expect(&w, shown + 20, shown + 20);
+    world_close(&w);
+    disk_free(w.disk);
+}
+
 static void test_journal_opens_on_a_full_disk(void **state)
 {
     (void)state;
-    struct disk *disk = world_disk(1, 20);
-    struct world w = { .disk = disk };
-    disk_set_capacity(disk, disk_used(disk));
-    for (int i = 0; i < 3; i++) { /* each time it must leave room for the next */
-        world_expect(&w, 20, 20);
-        world_close(&w);
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        for (uint64_t cut_at = 0; cut_at <= 4; cut_at++) open_full_disk(seed, cut_at);
     }
-    disk_put(disk, "somebody else's", bytes_of(NULL, 0));
+}
+
+/* The same after a power cut, which leaves torn tails and a segment without a head, on a disk that is now full. */
+static void test_torn_tail_is_cut_in_place_on_a_full_disk(void **state)
+{
+    (void)state;
+    uint64_t operations = operations_of_run(4), torn = 0;
+    for (uint64_t nth = 8; nth <= operations; nth++) {
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            struct world w = { .disk = disk_new(seed, 0) };
+            disk_cut_at(w.disk, nth);
+            assert_ok(world_open(&w));
+            assert_err(world_run(&w, 40, 4), ERR_IO);
+            uint64_t synced = w.synced, appended = w.appended;
+            world_close(&w);
+            disk_restart(w.disk);
+            disk_set_capacity(w.disk, 1);
+            world_expect(&w, synced, appended);
+            uint64_t shown = w.recovered;
+            torn += w.report.torn_bytes > 0;
+            world_close(&w);
+            disk_restart(w.disk);
+            world_expect(&w, shown, shown);
+            assert_int_equal(w.report.torn_bytes, 0);
+            disk_set_capacity(w.disk, 0);
+            assert_ok(world_run(&w, 20, 1));
+            world_close(&w);
+            world_expect(&w, shown + 20, shown + 20);
+            world_close(&w);
+            disk_free(w.disk);
+        }
+    }
+    assert_true(torn > 10);
+}
+
+static void test_files_of_others_are_left_alone(void **state)
+{
+    (void)state;
+    struct world w = { .disk = world_disk(1, 20) };
+    static const char *const names[] = { "lock", "journal-1", "journal-000000000000000A", "snapshot-", "spare" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) disk_put(w.disk, names[i], bytes_of_text("theirs"));
     world_expect(&w, 20, 20);
-    assert_true(disk_has(disk, "somebody else's"));
     world_close(&w);
-    disk_free(disk);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) assert_true(disk_has(w.disk, names[i]));
+    disk_free(w.disk);
 }
 
 static void test_record_too_large_for_the_spare_waits_for_room(void **state)
@@ -693,6 +767,8 @@ int main(void)
         cmocka_unit_test(test_sync_elsewhere_while_the_journal_rotates),
         cmocka_unit_test(test_full_disk_takes_what_fits_and_goes_on_when_there_is_room),
         cmocka_unit_test(test_journal_opens_on_a_full_disk),
+        cmocka_unit_test(test_torn_tail_is_cut_in_place_on_a_full_disk),
+        cmocka_unit_test(test_files_of_others_are_left_alone),
         cmocka_unit_test(test_record_too_large_for_the_spare_waits_for_room),
         cmocka_unit_test(test_any_allocation_may_fail),
         cmocka_unit_test(test_nowhere_takes_everything_and_keeps_nothing),

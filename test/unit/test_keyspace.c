@@ -284,6 +284,25 @@ static void test_an_increment_after_an_own_reset_says_so_in_its_entry(void **sta
     assert_seen(get(f, "a"), 2, true, 0);
 }
 
+/* The own disk went back in time: somebody has observed more of the own share than there is. */
+static void test_what_was_observed_of_a_lost_share_clears_what_comes_under_a_lower_seq(void **state)
+{
+    struct fixture *f = *state;
+    struct commit first, second;
+    assert_ok(try_join(f, 2, "a", 1, 0, extras_reset(0, OWN, 1000, 50)));
+    assert_seen(add(f, "a", 3), 3, true, 1);
+    assert_ok(commit_take(f, &first));
+    assert_seen(add(f, "a", 4), 7, true, 2);
+    assert_ok(commit_take(f, &second));
+    commit_publish(f, &first);
+    assert_seen(get(f, "a"), 4, true, 2);
+    commit_publish(f, &second);
+    assert_seen(get(f, "a"), 0, false, 0);
+    assert_int_equal(keyspace_count(f->keyspace), 0);
+    assert_seen(add(f, "a", 5), 5, true, 3);
+    assert_int_equal(keyspace_count(f->keyspace), 1);
+}
+
 static void test_an_entry_is_put_only_at_the_seq_that_is_durable(void **state)
 {
     struct fixture *f = *state;
@@ -427,86 +446,6 @@ static void test_a_counter_with_a_short_name_costs_at_most_46_bytes(void **state
     assert_in_range((keyspace_bytes(f->keyspace) - empty) / 40000, 40, 46);
 }
 
-static uint32_t stories_broken;
-
-/* Every kind of change, with an own commit in flight across a foreign join; some fail, and must have changed nothing. */
-static enum err story_of_everything(void *context)
-{
-    (void)context;
-    struct fixture f;
-    enum err err = fixture_new(2, &f);
-    if (err != ERR_OK) return err;
-    struct commit c = { 0 };
-    const char *names[] = { "a", "a name that is longer", "b" };
-    bool failed = false;
-    for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < 3; i++) {
-            struct seen before = get(&f, names[i]), seen;
-            err = try_add(&f, names[i], 5, &seen);
-            failed = failed || err != ERR_OK;
-            assert_true(err == ERR_OK || err == ERR_NOMEM);
-            assert_int_equal(get(&f, names[i]).value, before.value + (err == ERR_OK ? 5 : 0));
-        }
-        err = commit_take(&f, &c);
-        failed = failed || err != ERR_OK;
-        if (err != ERR_OK && c.out.failed) break; /* the fixture's own begin */
-        if (err != ERR_OK) assert_ok(commit_take_again(&f, &c));
-        if (c.batch.count > 0) assert_ok(block_check(buffer_view(&c.out)));
-        for (uint32_t replica = 2; replica <= 4; replica++) {
-            struct seen before = get(&f, "a");
-            int128 net = replica == 3 && round == 0 ? (int128)1 << 70 : 1 + round;
-            err = try_join(&f, replica, replica == 3 ? "other" : "a", (uint64_t)round + 1, net, NULL);
-            failed = failed || err != ERR_OK;
-            if (err != ERR_OK) assert_int_equal(get(&f, "a").value, before.value);
-        }
-        commit_publish(&f, &c);
-        c = (struct commit){ 0 };
-    }
-    stories_broken += failed;
-    commit_release(&c);
-    fixture_release(&f);
-    return failed ? ERR_NOMEM : ERR_OK;
-}
-
-static void test_whichever_allocation_fails_nothing_is_half_done(void **state)
-{
-    (void)state;
-    uint64_t requests = each_allocation_fails(story_of_everything, NULL);
-    assert_true(requests > 20);
-    assert_true(stories_broken > 15);
-}
-
-static void test_a_commit_without_memory_is_finished_by_a_second_call(void **state)
-{
-    struct fixture *f = *state;
-    char name[16];
-    for (int i = 0; i < 300; i++) {
-        snprintf(name, sizeof name, "%d", i);
-        add(f, name, 1);
-    }
-    struct commit c = { .number = 1, .seq_first = 1 };
-    struct block_head head = { .kind = BLOCK_DELTA, .replica = fixture_id(OWN), .from = 0 };
-    block_begin(&c.block, &c.out, &head);
-    uint32_t calls = 0, rose = 0, last = 0;
-    for (enum err err = ERR_NOMEM; err != ERR_OK; calls++) {
-        mem_fail_at(calls % 3 + 1);
-        err = commit_take_again(f, &c);
-        mem_fail_at(0);
-        rose += c.batch.count > last;
-        last = c.batch.count;
-        if (err != ERR_OK) assert_true(keyspace_is_dirty(f->keyspace));
-        assert_false(c.out.failed);
-        assert_true(calls < 100);
-    }
-    assert_true(calls > 2);
-    assert_true(rose > 1); /* whole shards were kept from one call to the next */
-    assert_int_equal(c.batch.count, 300);
-    assert_ok(block_check(buffer_view(&c.out)));
-    for (uint32_t i = 0; i < 300; i++) assert_int_equal(c.batch.items[i].seq, i + 1);
-    commit_publish(f, &c);
-    assert_seen(get(f, "7"), 1, true, 0);
-}
-
 #define story(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -523,14 +462,13 @@ int main(void)
         story(test_a_net_beyond_64_bits_is_kept_exactly),
         story(test_a_foreign_reset_clears_what_it_saw_and_the_counter_is_gone_until_the_next_increment),
         story(test_an_increment_after_an_own_reset_says_so_in_its_entry),
+        story(test_what_was_observed_of_a_lost_share_clears_what_comes_under_a_lower_seq),
         story(test_an_entry_is_put_only_at_the_seq_that_is_durable),
         story(test_writes_are_refused_and_taken_again),
         story(test_names_of_every_length_are_told_apart),
         story(test_a_walk_during_growth_visits_each_counter_that_was_there_once),
         story(test_a_counter_with_a_short_name_costs_at_most_46_bytes),
-        story(test_a_commit_without_memory_is_finished_by_a_second_call),
         cmocka_unit_test(test_names_that_crowd_the_end_of_the_table_are_all_found),
-        cmocka_unit_test(test_whichever_allocation_fails_nothing_is_half_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,7 +141,8 @@ static void step_take(struct model *m)
         assert_int_equal(c->batch.items[i].seq, entry.seq);
         assert_true(entry.net == counter->net && c->batch.items[i].net == counter->net);
         const struct extras *extras = counter->entries[OWN].extras;
-        bool says_more = extras && (extras->bases.count > 0 || extras->self_base.seq > 0 || extras->assigned.stamp.time);
+        bool says_more =
+            extras && (extras->bases.count > 0 || extras->self_base.seq > 0 || extras->assigned.stamp.time);
         assert_int_equal(entry.extras != NULL, says_more);
         if (entry.extras) {
             assert_int_equal(entry.extras->add_seq, entry.seq);

@@ -12,7 +12,8 @@
 #define TIME_TEXT "2026-11-23T00:30:12.123Z"
 
 /* What a story writes to standard error, caught in a file. */
-struct catch {
+struct catch
+{
     FILE *file;
     int stderr_before;
     char text[OUTPUT_BYTES_MAX];

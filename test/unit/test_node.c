@@ -266,8 +266,12 @@ static void test_snapshots_keep_the_journal_small_and_lose_nothing(void **state)
 /* A little of everything, by chance; the full simulator is to go much further. */
 static void wander(uint64_t seed, bool async)
 {
-    struct sim *s = sim_new(&(struct sim_options){ .nodes = 4, .seed = seed, .async = async, .latency_ms_max = 20,
-                                                   .sync_ms_max = 15, .piece_bytes_max = 200,
+    struct sim *s = sim_new(&(struct sim_options){ .nodes = 4,
+                                                   .seed = seed,
+                                                   .async = async,
+                                                   .latency_ms_max = 20,
+                                                   .sync_ms_max = 15,
+                                                   .piece_bytes_max = 200,
                                                    .snapshot_bytes = 30000 });
     struct random r;
     random_init(&r, seed * 7919);

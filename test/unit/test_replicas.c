@@ -89,6 +89,18 @@ static void test_table_holds_as_many_as_an_index_can_name(void **state)
     replicas_free(r);
 }
 
+/* Half full is the most a table gets; among so many, searches run over the end of one. */
+static void test_every_id_is_found_in_a_half_full_table(void **state)
+{
+    (void)state;
+    for (uint64_t table = 0; table < 300; table++) {
+        struct replicas *r = replicas_made();
+        for (uint32_t i = 1; i <= 32; i++) assert_int_equal(intern(r, table * 32 + i), i);
+        for (uint32_t i = 1; i <= 32; i++) assert_int_equal(intern(r, table * 32 + i), i);
+        replicas_free(r);
+    }
+}
+
 static void test_ids_never_move(void **state)
 {
     (void)state;
@@ -227,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_id_keeps_its_first_index),
         cmocka_unit_test(test_zero_id_is_not_allowed),
         cmocka_unit_test(test_table_holds_as_many_as_an_index_can_name),
+        cmocka_unit_test(test_every_id_is_found_in_a_half_full_table),
         cmocka_unit_test(test_ids_never_move),
         cmocka_unit_test(test_known_only_rises_and_the_nonce_with_it),
         cmocka_unit_test(test_durable_only_rises_up_to_known),

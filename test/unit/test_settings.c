@@ -92,48 +92,86 @@ static const char *show(const struct settings *s, const char *flag)
 
 static const struct {
     const char *flag, *variable;
-    const char *fallback;  /* NULL: depends on the machine */
-    const char *good[3];   /* in its canonical form; at least one other than the fallback, where there is one */
+    const char *fallback; /* NULL: depends on the machine */
+    const char *good[3];  /* in its canonical form; at least one other than the fallback, where there is one */
     const char *bad[6];
     const char *allowed;
 } rows[] = {
-    { "--node-id", "NODE_ID", "localhost:8000", { "[::1]:1", "127.0.0.9:65535", "a.localhost:8000" },
+    { "--node-id",
+      "NODE_ID",
+      "localhost:8000",
+      { "[::1]:1", "127.0.0.9:65535", "a.localhost:8000" },
       { "localhost", "localhost:0", "localhost:65536", "::1:8000", "0.0.0.0:1", "a b:1" },
       "host:port, IPv6 as [::1]:8000, port 1 to 65535" },
-    { "--peers", "PEERS", "", { "a:1", "a:1,b:2", "[::1]:8000,10.0.0.1:80" },
+    { "--peers",
+      "PEERS",
+      "",
+      { "a:1", "a:1,b:2", "[::1]:8000,10.0.0.1:80" },
       { "a", "a:1,b", "a:1;b:2", "a:1 b:2", "a:01", "[::]:1" },
       "a comma-separated list of up to 1024 host:port, or none" },
-    { "--listen", "QUIPU_LISTEN", "localhost:8000", { "127.0.0.1:1", "[::1]:8000" },
+    { "--listen",
+      "QUIPU_LISTEN",
+      "localhost:8000",
+      { "127.0.0.1:1", "[::1]:8000" },
       { "8000", ":8000", "*:8000", "[::1]", "127.1:80", "[::1%lo]:1" },
       "host:port, IPv6 as [::1]:8000, port 1 to 65535" },
-    { "--data-dir", "QUIPU_DATA_DIR", "./localhost_8000.quipu", { "/tmp/a b", "none", "./none" }, { "a\nb", "\x7f" },
+    { "--data-dir",
+      "QUIPU_DATA_DIR",
+      "./localhost_8000.quipu",
+      { "/tmp/a b", "none", "./none" },
+      { "a\nb", "\x7f" },
       "none, or a path of at most 3071 bytes without control characters" },
-    { "--durability", "QUIPU_DURABILITY", "sync", { "async", "sync" }, { "SYNC", "always", "sync, async", " sync" },
+    { "--durability",
+      "QUIPU_DURABILITY",
+      "sync",
+      { "async", "sync" },
+      { "SYNC", "always", "sync, async", " sync" },
       "sync, async" },
-    { "--workers", "QUIPU_WORKERS", NULL, { "1", "64" }, { "0", "65", "-1", "1.5", "two", "18446744073709551617" },
+    { "--workers",
+      "QUIPU_WORKERS",
+      NULL,
+      { "1", "64" },
+      { "0", "65", "-1", "1.5", "two", "18446744073709551617" },
       "1 to 64" },
     { "--max-memory", "QUIPU_MAX_MEMORY", "0", { "0" }, { "-1", "1GB", "9223372036854775808" }, "0" },
-    { "--cluster", "QUIPU_CLUSTER", "quipu", { "my cluster", "\xc3\xa9" }, { "a\tb", "\xff", "\xe2\x80\xae", "\x1b[1m" },
+    { "--cluster",
+      "QUIPU_CLUSTER",
+      "quipu",
+      { "my cluster", "\xc3\xa9" },
+      { "a\tb", "\xff", "\xe2\x80\xae", "\x1b[1m" },
       "1 to 255 bytes of printable UTF-8" },
-    { "--discover", "QUIPU_DISCOVER", "loopback", { "off", "loopback" }, { "on", "OFF", "loopbac" },
-      "off, loopback" },
-    { "--discover-port", "QUIPU_DISCOVER_PORT", "7745", { "1", "65535" }, { "0", "65536", "07745", "+1" },
+    { "--discover", "QUIPU_DISCOVER", "loopback", { "off", "loopback" }, { "on", "OFF", "loopbac" }, "off, loopback" },
+    { "--discover-port",
+      "QUIPU_DISCOVER_PORT",
+      "7745",
+      { "1", "65535" },
+      { "0", "65536", "07745", "+1" },
       "1 to 65535" },
     { "--heartbeat-ms", "QUIPU_HEARTBEAT_MS", "500", { "10", "2999" }, { "9", "60001", "1s", "0x10" }, "10 to 60000" },
-    { "--peer-timeout-ms", "QUIPU_PEER_TIMEOUT_MS", "3000", { "501", "600000" }, { "10", "600001", "-5" },
+    { "--peer-timeout-ms",
+      "QUIPU_PEER_TIMEOUT_MS",
+      "3000",
+      { "501", "600000" },
+      { "10", "600001", "-5" },
       "11 to 600000" },
-    { "--backoff-min-ms", "QUIPU_BACKOFF_MIN_MS", "500", { "10", "30000" }, { "9", "600001", "1e3" },
-      "10 to 600000" },
-    { "--backoff-max-ms", "QUIPU_BACKOFF_MAX_MS", "30000", { "500", "600000" }, { "9", "600001", "1_000" },
+    { "--backoff-min-ms", "QUIPU_BACKOFF_MIN_MS", "500", { "10", "30000" }, { "9", "600001", "1e3" }, "10 to 600000" },
+    { "--backoff-max-ms",
+      "QUIPU_BACKOFF_MAX_MS",
+      "30000",
+      { "500", "600000" },
+      { "9", "600001", "1_000" },
       "10 to 600000" },
     { "--insecure", "QUIPU_INSECURE", "0", { "1", "0" }, { "yes", "true", "01", "2" }, "0, 1" },
     { "--log-format", "QUIPU_LOG_FORMAT", "text", { "json", "text" }, { "xml", "JSON" }, "text, json" },
-    { "--log-level", "QUIPU_LOG_LEVEL", "info", { "error", "debug", "warn" }, { "trace", "3" },
+    { "--log-level",
+      "QUIPU_LOG_LEVEL",
+      "info",
+      { "error", "debug", "warn" },
+      { "trace", "3" },
       "error, warn, info, debug" },
 };
 #define ROWS (sizeof rows / sizeof *rows)
-#define EACH(item, list)                                                                                               \
-    for (size_t item = 0; item < sizeof(list) / sizeof *(list) && (list)[item]; item++)
+#define EACH(item, list) for (size_t item = 0; item < sizeof(list) / sizeof *(list) && (list)[item]; item++)
 
 static void expect(const char *flags, const char *variables, const char *flag, const char *expected)
 {
@@ -161,7 +199,8 @@ static void test_each_setting_is_taken_from_flag_or_variable_and_the_flag_wins(v
     (void)state;
     char flags[512], variables[512];
     for (size_t i = 0; i < ROWS; i++) {
-        EACH(good, rows[i].good) {
+        EACH(good, rows[i].good)
+        {
             const char *value = rows[i].good[good], *other = rows[i].bad[0];
             snprintf(flags, sizeof flags, "%s=%s", rows[i].flag, value);
             snprintf(variables, sizeof variables, "%s=%s", rows[i].variable, value);
@@ -182,7 +221,8 @@ static void test_each_bad_value_is_named_with_what_is_allowed(void **state)
     (void)state;
     char words[512], expected[512], shown[128];
     for (size_t i = 0; i < ROWS; i++) {
-        EACH(bad, rows[i].bad) {
+        EACH(bad, rows[i].bad)
+        {
             text_show(bytes_of_text(rows[i].bad[bad]), shown, sizeof shown);
             snprintf(words, sizeof words, "%s=%s", rows[i].flag, rows[i].bad[bad]);
             snprintf(expected, sizeof expected, "%s: \"%s\" is not understood; allowed: %s", rows[i].flag, shown,
@@ -205,8 +245,10 @@ static void test_empty_variable_counts_as_unset_and_empty_flag_is_a_value(void *
         if (rows[i].fallback) expect("", words, rows[i].flag, rows[i].fallback);
         snprintf(words, sizeof words, "%s=", rows[i].flag);
         snprintf(expected, sizeof expected, "%s: \"\" is not understood; allowed: %s", rows[i].flag, rows[i].allowed);
-        if (strcmp(rows[i].flag, "--peers") == 0) expect(words, "PEERS=a:1", "--peers", "");
-        else refuse(words, "", expected);
+        if (strcmp(rows[i].flag, "--peers") == 0)
+            expect(words, "PEERS=a:1", "--peers", "");
+        else
+            refuse(words, "", expected);
     }
 }
 
@@ -321,8 +363,8 @@ static void test_times_must_stand_in_order(void **state)
 static void test_what_comes_later_is_known_and_refused(void **state)
 {
     (void)state;
-    static const char *const later[] = { "--users-file", "--peer-secret-file", "--tls-cert", "--tls-key", "--tls-ca",
-                                         "--tls-client-auth", "--allow-origin", "--allow-host" };
+    static const char *const later[] = { "--users-file", "--peer-secret-file", "--tls-cert",     "--tls-key",
+                                         "--tls-ca",     "--tls-client-auth",  "--allow-origin", "--allow-host" };
     char words[128], expected[256];
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
         snprintf(words, sizeof words, "%s|x", later[i]);
@@ -402,12 +444,14 @@ static void test_running_out_of_memory_is_said_and_leaves_nothing(void **state)
 static void test_address_is_read_strictly(void **state)
 {
     (void)state;
-    static const char *const good[] = { "a:1", "a-b_c.D9:65535", "1.2.3.4:5", "[::1]:8000", "[fe80::1]:1", "a.b.:1",
-                                        "9a.example:1" };
-    static const char *const bad[] = { "", ":", "a", "a:", ":1", "a:0", "a:65536", "a:01", "a:+1", "a:1 ", " a:1",
-                                       "a:-1", "-a:1", "a..b:1", ".:1", ".a:1", "::1:1", "[::1]", "[::1]1", "[]:1",
-                                       "[a]:1", "[1.2.3.4]:1", "1.2.3:1", "1.2.3.256:1", "0x7f.1:1", "0:1", "1:1",
-                                       "a/b:1", "a@b:1", "a,b:1", "[::1]]:1", "\xc3\xa9:1", "a\n:1", "a:1:2" };
+    static const char *const good[] = { "a:1",         "a-b_c.D9:65535", "1.2.3.4:5",   "[::1]:8000",
+                                        "[fe80::1]:1", "a.b.:1",         "9a.example:1" };
+    static const char *const bad[] = { "",         ":",          "a",     "a:",          ":1",      "a:0",
+                                       "a:65536",  "a:01",       "a:+1",  "a:1 ",        " a:1",    "a:-1",
+                                       "-a:1",     "a..b:1",     ".:1",   ".a:1",        "::1:1",   "[::1]",
+                                       "[::1]1",   "[]:1",       "[a]:1", "[1.2.3.4]:1", "1.2.3:1", "1.2.3.256:1",
+                                       "0x7f.1:1", "0:1",        "1:1",   "a/b:1",       "a@b:1",   "a,b:1",
+                                       "[::1]]:1", "\xc3\xa9:1", "a\n:1", "a:1:2" };
     struct endpoint e;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct fenced copy = fenced_copy(bytes_of_text(good[i]));
@@ -428,8 +472,9 @@ static void test_only_what_is_loopback_for_sure_counts_as_loopback(void **state)
 {
     (void)state;
     static const char *const inside[] = { "localhost:1", "LocalHost:1", "x.localhost:1", "127.9.9.9:1", "[::1]:1" };
-    static const char *const beyond[] = { "localhost.example:1", "xlocalhost:1", "128.0.0.1:1", "0.0.0.0:1", "[::]:1",
-                                          "[::2]:1", "10.0.0.1:1", "a:1" };
+    static const char *const beyond[] = { "localhost.example:1", "xlocalhost:1", "128.0.0.1:1",
+                                          "0.0.0.0:1",           "[::]:1",       "[::2]:1",
+                                          "10.0.0.1:1",          "a:1" };
     struct endpoint e;
     for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
         assert_ok(endpoint_parse(bytes_of_text(inside[i]), &e));

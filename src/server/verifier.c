@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/verify.h"
+#include "server/verifier.h"
 
 #include "base/alloc.h"
 
@@ -8,7 +8,7 @@
 
 #define CELLS_PER_SLICE 4096
 
-struct verify {
+struct verifier {
     uv_work_t work;
     struct keyspace *keyspace;
     verify_done *done;
@@ -20,7 +20,7 @@ struct verify {
 
 static void visit_counter(void *context, const struct visit *visit)
 {
-    struct verify *v = context;
+    struct verifier *v = context;
     if (!visit->exists) return;
     uint8_t text[2 + NAME_BYTES_MAX + 8];
     struct bytes name = visit->name;
@@ -38,13 +38,13 @@ static void visit_counter(void *context, const struct visit *visit)
 /* In the pool. The loop does not touch v meanwhile. */
 static void walk_slice(uv_work_t *work)
 {
-    struct verify *v = work->data;
+    struct verifier *v = work->data;
     v->is_complete = !keyspace_walk(v->keyspace, &v->walk, CELLS_PER_SLICE, visit_counter, v);
 }
 
 static void after_slice(uv_work_t *work, int status)
 {
-    struct verify *v = work->data;
+    struct verifier *v = work->data;
     REQUIRE(status == 0); /* nobody calls uv_cancel on it */
     if (!v->is_cancelled && !v->is_complete) {
         REQUIRE(uv_queue_work(work->loop, work, walk_slice, after_slice) == 0);
@@ -54,10 +54,10 @@ static void after_slice(uv_work_t *work, int status)
     mem_free(v);
 }
 
-enum err verify_begin(uv_loop_t *loop, struct keyspace *keyspace, verify_done *done, void *context,
-                      struct verify **ret_verify)
+enum err verifier_start(uv_loop_t *loop, struct keyspace *keyspace, verify_done *done, void *context,
+                        struct verifier **ret_verifier)
 {
-    struct verify *v = mem_alloc_zero(1, sizeof *v);
+    struct verifier *v = mem_alloc_zero(1, sizeof *v);
     if (!v) return ERR_NOMEM;
     v->keyspace = keyspace;
     v->done = done;
@@ -67,11 +67,11 @@ enum err verify_begin(uv_loop_t *loop, struct keyspace *keyspace, verify_done *d
         mem_free(v);
         return ERR_NOMEM;
     }
-    *ret_verify = v;
+    *ret_verifier = v;
     return ERR_OK;
 }
 
-void verify_cancel(struct verify *v)
+void verifier_cancel(struct verifier *v)
 {
     v->is_cancelled = true;
 }

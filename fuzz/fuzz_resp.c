@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client's bytes mean the same however they were cut: whole in one session, in pieces in another, each on a keyspace
+ * of its own. The first byte of the input says how the pieces are cut; the replies, the gates, the end of the
+ * connection and the counters must be the same. */
+#include "test/unit/resp_fixture.h"
+
+#include "base/random.h"
+
+#include <stdlib.h>
+
+struct twin {
+    struct resp_fixture fixture;
+    struct resp_session *session;
+    struct outcome outcome;
+};
+
+static void twin_init(struct twin *t)
+{
+    resp_fixture_init(&t->fixture);
+    t->session = resp_session_new(&t->fixture.service, &t->fixture.peer);
+    REQUIRE(t->session);
+    t->outcome = (struct outcome){ 0 };
+}
+
+static void twin_release(struct twin *t)
+{
+    resp_session_free(t->session);
+    buffer_release(&t->outcome.out);
+    resp_fixture_release(&t->fixture);
+}
+
+/* Shows the session the first len bytes of input, in memory that ends with them. */
+static void twin_show(struct twin *t, struct bytes input, size_t len)
+{
+    size_t from = t->outcome.consumed;
+    uint8_t *copy = malloc(len - from + (len == from));
+    REQUIRE(copy);
+    if (len > from) memcpy(copy, input.ptr + from, len - from);
+    t->outcome.consumed = 0;
+    resp_feed_all(t->session, bytes_of(copy, len - from), &t->outcome);
+    t->outcome.consumed += from;
+    free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct twin whole, split;
+    if (size == 0) return 0;
+    struct bytes input = bytes_of(data + 1, size - 1);
+    struct random random;
+    random_init(&random, data[0]);
+    twin_init(&whole);
+    twin_init(&split);
+    twin_show(&whole, input, input.len);
+    const size_t step_max = data[0] == 0 ? 1 : 1 + input.len / (1 + data[0] % 8u);
+    for (size_t shown = 0; shown < input.len && !split.outcome.close;) {
+        shown += 1 + random_below(&random, step_max);
+        if (shown > input.len) shown = input.len;
+        twin_show(&split, input, shown);
+    }
+    REQUIRE(whole.outcome.close == split.outcome.close);
+    REQUIRE(whole.outcome.close || whole.outcome.consumed == split.outcome.consumed);
+    REQUIRE(whole.outcome.gate == split.outcome.gate);
+    REQUIRE(bytes_equal(buffer_view(&whole.outcome.out), buffer_view(&split.outcome.out)));
+    REQUIRE(keyspace_count(whole.fixture.service.keyspace) == keyspace_count(split.fixture.service.keyspace));
+    for (int i = 0; i < STAT_COUNT; i++) {
+        REQUIRE(stats_get(&whole.fixture.stats, (enum stats_item)i) == stats_get(&split.fixture.stats, (enum stats_item)i));
+    }
+    twin_release(&whole);
+    twin_release(&split);
+    return 0;
+}
