@@ -60,7 +60,7 @@ static void require_same(const struct world *a, const struct world *b)
     REQUIRE(bytes_equal(buffer_view(&a->out), buffer_view(&b->out)));
     REQUIRE(keyspace_count(a->service.keyspace) == keyspace_count(b->service.keyspace));
     for (int stat = 0; stat < STAT_COUNT; stat++) {
-        REQUIRE(stats_get(&a->stats, (enum stat)stat) == stats_get(&b->stats, (enum stat)stat));
+        REQUIRE(stats_get(&a->stats, (enum stats_item)stat) == stats_get(&b->stats, (enum stats_item)stat));
     }
 }
 

@@ -67,12 +67,9 @@ static int connect_one(const struct addrinfo *address, uint64_t until_ms)
     socklen_t len = sizeof err;
     if (fd < 0) return -1;
     if (connect(fd, address->ai_addr, address->ai_addrlen) == 0) return fd;
-    if (errno != EINPROGRESS)
-        err = errno;
-    else if (!wait_until(fd, POLLOUT, until_ms))
-        err = ETIMEDOUT;
-    else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
-        err = errno;
+    err = errno;
+    if (err == EINPROGRESS && !wait_until(fd, POLLOUT, until_ms)) err = ETIMEDOUT;
+    if (err == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0) err = errno;
     if (err == 0) return fd;
     close(fd);
     errno = err;

@@ -136,13 +136,13 @@ static int show_status(const struct options *o, struct output *out, const json_t
     buffer_text(&out->text, ", replica ");
     output_shown(out, bytes_of_text(replica));
     buffer_text(&out->text, "\n");
-    struct sheet table;
-    sheet_init(&table, titles, sizeof titles / sizeof *titles);
+    struct sheet sheet;
+    sheet_init(&sheet, titles, sizeof titles / sizeof *titles);
     for (size_t i = 0; i < json_array_size(members); i++) {
         member = json_array_get(members, i);
-        put_member(&table, member, self, out->table);
+        put_member(&sheet, member, self, out->table);
     }
-    sheet_end(&table, out);
+    sheet_end(&sheet, out);
     return EXIT_OK;
 }
 

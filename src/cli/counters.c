@@ -38,18 +38,18 @@ static void show_missing(struct output *out, const char *name)
     output_complain(out, "no counter \"%s\"", shown);
 }
 
-static void show_value(struct output *out, struct sheet *table, const char *name, int64_t value)
+static void show_value(struct output *out, struct sheet *sheet, const char *name, int64_t value)
 {
-    if (table) {
-        sheet_cell(table, bytes_of_text(name), COLOUR_NONE);
-        sheet_printf(table, COLOUR_NONE, "%" PRId64, value);
+    if (sheet) {
+        sheet_cell(sheet, bytes_of_text(name), COLOUR_NONE);
+        sheet_printf(sheet, COLOUR_NONE, "%" PRId64, value);
     } else {
         buffer_printf(&out->text, "%" PRId64 "\n", value);
     }
 }
 
-/* table NULL: the value stands alone. */
-static int get_one(const struct options *o, struct output *out, const char *name, struct sheet *table)
+/* sheet NULL: the value stands alone. */
+static int get_one(const struct options *o, struct output *out, const char *name, struct sheet *sheet)
 {
     struct buffer path = { 0 };
     bool missing = false;
@@ -70,7 +70,7 @@ static int get_one(const struct options *o, struct output *out, const char *name
         if (o->json)
             output_json(out, counter);
         else
-            show_value(out, table, name, value);
+            show_value(out, sheet, name, value);
         status = EXIT_OK;
     }
     json_decref(counter);
@@ -86,16 +86,16 @@ int verb_get(const struct options *o, struct output *out)
     }
     bool alone = o->words_count == 1;
     int status = EXIT_OK;
-    struct sheet table;
-    sheet_init(&table, titles, 2);
+    struct sheet sheet;
+    sheet_init(&sheet, titles, 2);
     for (int i = 0; i < o->words_count; i++) {
-        int one = get_one(o, out, o->words[i], alone ? NULL : &table);
+        int one = get_one(o, out, o->words[i], alone ? NULL : &sheet);
         if (one != EXIT_OK) status = one;
     }
     if (alone || o->json)
-        sheet_release(&table);
+        sheet_release(&sheet);
     else
-        sheet_end(&table, out);
+        sheet_end(&sheet, out);
     return status;
 }
 

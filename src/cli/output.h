@@ -41,11 +41,11 @@ struct sheet {
     struct buffer cells; /* struct cell after struct cell */
 };
 
-void sheet_init(struct sheet *t, const char *const *titles, size_t columns);
-void sheet_cell(struct sheet *t, struct bytes text, enum colour colour);
-void sheet_printf(struct sheet *t, enum colour colour, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void sheet_init(struct sheet *s, const char *const *titles, size_t columns);
+void sheet_cell(struct sheet *s, struct bytes text, enum colour colour);
+void sheet_printf(struct sheet *s, enum colour colour, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Adds the whole to out and releases t. */
-void sheet_end(struct sheet *t, struct output *out);
-void sheet_release(struct sheet *t);
+void sheet_end(struct sheet *s, struct output *out);
+void sheet_release(struct sheet *s);
 
 #endif

@@ -14,7 +14,7 @@
 struct verify {
     const struct options *o;
     struct output *out;
-    struct sheet table;
+    struct sheet sheet;
     json_t *members; /* of the answer in JSON */
     char digest[64]; /* the first that came; all others are compared with it */
     uint32_t asked, answered, different;
@@ -34,12 +34,12 @@ static void note(struct verify *v, const char *node, const char *digest, int64_t
     v->asked++;
     v->answered += digest != NULL;
     v->different += digest && !equal;
-    sheet_cell(&v->table, bytes_of_text(node), COLOUR_NONE);
-    sheet_printf(&v->table, equal ? COLOUR_GOOD : COLOUR_BAD, "%s", digest ? digest : "no answer");
+    sheet_cell(&v->sheet, bytes_of_text(node), COLOUR_NONE);
+    sheet_printf(&v->sheet, equal ? COLOUR_GOOD : COLOUR_BAD, "%s", digest ? digest : "no answer");
     if (digest)
-        sheet_printf(&v->table, COLOUR_NONE, "%" PRId64, counters);
+        sheet_printf(&v->sheet, COLOUR_NONE, "%" PRId64, counters);
     else
-        sheet_printf(&v->table, COLOUR_NONE, "-");
+        sheet_printf(&v->sheet, COLOUR_NONE, "-");
     json_t *member = digest ? json_pack("{s:s,s:s,s:I}", "node", node, "digest", digest, "counters", counters)
                             : json_pack("{s:s,s:n,s:n}", "node", node, "digest", "counters");
     if (json_array_append_new(v->members, member) != 0) v->out->text.failed = true;
@@ -99,7 +99,7 @@ static int show_verdict(struct verify *v)
 {
     bool equal = v->asked > 0 && v->answered == v->asked && v->different == 0;
     if (v->o->json) {
-        sheet_release(&v->table);
+        sheet_release(&v->sheet);
         json_t *verdict = json_pack("{s:b,s:O}", "equal", equal, "members", v->members);
         if (verdict)
             output_json(v->out, verdict);
@@ -108,7 +108,7 @@ static int show_verdict(struct verify *v)
         json_decref(verdict);
         return equal ? EXIT_OK : EXIT_FAILED;
     }
-    sheet_end(&v->table, v->out);
+    sheet_end(&v->sheet, v->out);
     struct buffer *text = &v->out->text;
     if (equal)
         buffer_printf(text, "equal: %" PRIu32 " members show the same\n", v->asked);
@@ -132,7 +132,7 @@ int verb_verify(const struct options *o, struct output *out)
         status = ask_misfit(out, &o->node);
     } else if (cluster) {
         v.members = json_array();
-        sheet_init(&v.table, titles, sizeof titles / sizeof *titles);
+        sheet_init(&v.sheet, titles, sizeof titles / sizeof *titles);
         ask_all(&v, members);
         status = show_verdict(&v);
         json_decref(v.members);

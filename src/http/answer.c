@@ -12,21 +12,25 @@
 static const struct {
     unsigned status;
     const char *code, *title;
-} faults[] = {
-    [FAULT_NONE] = { 200, "", "" },
+} faults[] = { [FAULT_NONE] = { 200, "", "" },
 #define X(name, status, code, title) [FAULT_##name] = { status, code, title },
-    FAULT_LIST(X)
+               FAULT_LIST(X)
 #undef X
 };
 
 enum fault fault_of_err(enum err err)
 {
     switch (err) {
-    case ERR_RANGE: return FAULT_RANGE;
-    case ERR_FULL: return FAULT_DISK_FULL;
-    case ERR_CLOSED: return FAULT_CLOSING;
-    case ERR_NOMEM: return FAULT_MEMORY;
-    default: return FAULT_INVALID;
+    case ERR_RANGE:
+        return FAULT_RANGE;
+    case ERR_FULL:
+        return FAULT_DISK_FULL;
+    case ERR_CLOSED:
+        return FAULT_CLOSING;
+    case ERR_NOMEM:
+        return FAULT_MEMORY;
+    default:
+        return FAULT_INVALID;
     }
 }
 
@@ -70,8 +74,9 @@ void answer_fail(struct answer *a, enum fault fault, const char *detail)
         return;
     }
     a->media = "application/problem+json";
-    buffer_printf(body, "{\"type\":\"urn:quipu:problem:%s\",\"title\":\"%s\",\"status\":%u,\"detail\":",
-                  faults[fault].code, faults[fault].title, faults[fault].status);
+    buffer_printf(body,
+                  "{\"type\":\"urn:quipu:problem:%s\",\"title\":\"%s\",\"status\":%u,\"detail\":", faults[fault].code,
+                  faults[fault].title, faults[fault].status);
     json_write_text(body, text);
     buffer_text(body, ",\"indeterminate\":false}");
 }
@@ -81,8 +86,9 @@ void answer_fail(struct answer *a, enum fault fault, const char *detail)
 const char *date_text(struct date *d, uint64_t wall_us)
 {
     static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    static const char months[][4] = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+    };
     uint64_t second = wall_us / 1000000;
     if (d->text[0] && d->second == second) return d->text;
     time_t now = (time_t)second;
@@ -99,22 +105,38 @@ const char *date_text(struct date *d, uint64_t wall_us)
 static const char *reason_of(unsigned status)
 {
     switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 409: return "Conflict";
-    case 411: return "Length Required";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    case 507: return "Insufficient Storage";
-    default: return "Unknown";
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
+    case 417:
+        return "Expectation Failed";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
+    case 507:
+        return "Insufficient Storage";
+    default:
+        return "Unknown";
     }
 }
 

@@ -84,7 +84,7 @@ static void write_applied(struct buffer *out, struct bytes name, int64_t value, 
     buffer_u8(out, '}');
 }
 
-void counter_get(struct exchange *x)
+void route_get(struct exchange *x)
 {
     struct name name;
     if (!exchange_decode(x, x->segment, false, &name)) return;
@@ -100,7 +100,7 @@ void counter_get(struct exchange *x)
     buffer_u8(body, '}');
 }
 
-void counter_increment(struct exchange *x)
+void route_increment(struct exchange *x)
 {
     struct increment i = { .delta = 1 };
     if (!exchange_decode(x, x->segment, false, &i.name)) return;
@@ -174,7 +174,7 @@ static void batch_item(struct exchange *x, json_t *item)
     buffer_u8(body, '}');
 }
 
-void counters_increment(struct exchange *x)
+void route_increments(struct exchange *x)
 {
     const char *detail = NULL;
     json_t *items = NULL;

@@ -32,7 +32,7 @@ struct exchange {
 typedef void handler(struct exchange *x);
 
 handler original_ping, original_peers, original_join, original_increment, original_count;
-handler counter_get, counter_increment, counters_increment;
+handler route_get, route_increment, route_increments;
 handler cluster_get, verify_get, live_get, ready_get, metrics_get;
 
 /* When verify->ready: the answer that verify_get left open. */

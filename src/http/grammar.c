@@ -15,10 +15,9 @@ enum state {
 
 /* What a name or a method is made of. */
 static const bool is_token[256] = {
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,  ['#'] = true,
-    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
-    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
-    ['`'] = true,         ['|'] = true,         ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true, ['#'] = true, ['$'] = true,
+    ['%'] = true,         ['&'] = true,         ['\''] = true,        ['*'] = true, ['+'] = true, ['-'] = true,
+    ['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true, ['|'] = true, ['~'] = true,
 };
 
 /* A field's value: anything but control characters; a tab is none here. Bytes from 0x80 on are opaque. */
@@ -101,15 +100,24 @@ static enum fault scan_value(struct head_scan *h, uint8_t byte)
 static enum fault scan_byte(struct head_scan *h, uint8_t byte)
 {
     switch ((enum state)h->state) {
-    case STATE_METHOD: return scan_method(h, byte);
-    case STATE_TARGET: return scan_target(h, byte);
-    case STATE_VERSION: return scan_version(h, byte);
-    case STATE_LINE_LF: return byte == '\n' ? enter(h, STATE_FIELD) : FAULT_MALFORMED;
-    case STATE_FIELD: return scan_field(h, byte);
-    case STATE_NAME: return scan_name(h, byte);
-    case STATE_VALUE: return scan_value(h, byte);
-    case STATE_END_LF: return byte == '\n' ? enter(h, STATE_END) : FAULT_MALFORMED;
-    case STATE_END: break;
+    case STATE_METHOD:
+        return scan_method(h, byte);
+    case STATE_TARGET:
+        return scan_target(h, byte);
+    case STATE_VERSION:
+        return scan_version(h, byte);
+    case STATE_LINE_LF:
+        return byte == '\n' ? enter(h, STATE_FIELD) : FAULT_MALFORMED;
+    case STATE_FIELD:
+        return scan_field(h, byte);
+    case STATE_NAME:
+        return scan_name(h, byte);
+    case STATE_VALUE:
+        return scan_value(h, byte);
+    case STATE_END_LF:
+        return byte == '\n' ? enter(h, STATE_END) : FAULT_MALFORMED;
+    case STATE_END:
+        break;
     }
     REQUIRE(false); /* nobody scans on behind the end */
     return FAULT_MALFORMED;

@@ -116,10 +116,17 @@ enum err json_read_tree(struct bytes body, json_t **ret_root, const char **ret_d
     }
     switch (json_error_code(&error)) {
     case json_error_unknown: /* what jansson says when its own malloc failed */
-    case json_error_out_of_memory: return ERR_NOMEM;
-    case json_error_duplicate_key: *ret_detail = "a member stands twice in the body"; break;
-    case json_error_numeric_overflow: *ret_detail = "a number is out of range"; break;
-    default: *ret_detail = "the body is not valid JSON"; break;
+    case json_error_out_of_memory:
+        return ERR_NOMEM;
+    case json_error_duplicate_key:
+        *ret_detail = "a member stands twice in the body";
+        break;
+    case json_error_numeric_overflow:
+        *ret_detail = "a number is out of range";
+        break;
+    default:
+        *ret_detail = "the body is not valid JSON";
+        break;
     }
     return ERR_INVALID;
 }
@@ -131,7 +138,8 @@ enum err json_read_object(json_t *value, struct json_object *ret_object)
     const char *key;
     size_t key_len;
     json_t *member;
-    json_object_keylen_foreach(value, key, key_len, member) {
+    json_object_keylen_foreach(value, key, key_len, member)
+    {
         struct json_field field = { .key = bytes_of(key, key_len), .kind = JSON_KIND_OTHER };
         if (json_is_integer(member)) {
             field.kind = JSON_KIND_INTEGER;

@@ -179,15 +179,20 @@ static enum fault check_head(struct request *r)
 static enum method method_of(uint8_t method)
 {
     switch (method) {
-    case HTTP_GET: return METHOD_GET;
-    case HTTP_HEAD: return METHOD_HEAD;
-    case HTTP_POST: return METHOD_POST;
+    case HTTP_GET:
+        return METHOD_GET;
+    case HTTP_HEAD:
+        return METHOD_HEAD;
+    case HTTP_POST:
+        return METHOD_POST;
     case HTTP_PUT:
     case HTTP_DELETE:
     case HTTP_OPTIONS:
     case HTTP_PATCH:
-    case HTTP_TRACE: return METHOD_OTHER;
-    default: return METHOD_UNKNOWN;
+    case HTTP_TRACE:
+        return METHOD_OTHER;
+    default:
+        return METHOD_UNKNOWN;
     }
 }
 

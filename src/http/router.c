@@ -11,9 +11,9 @@ struct route {
 static const struct route routes[] = {
     { "/increment", STYLE_ORIGINAL, NULL, original_increment, true },
     { "/count", STYLE_ORIGINAL, original_count, NULL, false },
-    { "/v1/counters/{}/increment", STYLE_PROBLEM, NULL, counter_increment, false },
-    { "/v1/counters/{}", STYLE_PROBLEM, counter_get, NULL, false },
-    { "/v1/increments", STYLE_PROBLEM, NULL, counters_increment, true },
+    { "/v1/counters/{}/increment", STYLE_PROBLEM, NULL, route_increment, false },
+    { "/v1/counters/{}", STYLE_PROBLEM, route_get, NULL, false },
+    { "/v1/increments", STYLE_PROBLEM, NULL, route_increments, true },
     { "/ping", STYLE_ORIGINAL, original_ping, NULL, false },
     { "/peers", STYLE_ORIGINAL, original_peers, NULL, false },
     { "/join", STYLE_ORIGINAL, NULL, original_join, true },

@@ -244,12 +244,19 @@ static bool step_wait(struct http_session *s, struct feed *f)
 static bool session_step(struct http_session *s, struct feed *f)
 {
     switch (s->phase) {
-    case PHASE_HEAD: return step_head(s, f);
-    case PHASE_BODY: return step_body(s, f);
-    case PHASE_CHUNKS: return step_chunks(s, f);
-    case PHASE_TRAILER: return step_trailer(s, f);
-    case PHASE_WAIT: return step_wait(s, f);
-    case PHASE_CLOSED: f->result.close = true; return false;
+    case PHASE_HEAD:
+        return step_head(s, f);
+    case PHASE_BODY:
+        return step_body(s, f);
+    case PHASE_CHUNKS:
+        return step_chunks(s, f);
+    case PHASE_TRAILER:
+        return step_trailer(s, f);
+    case PHASE_WAIT:
+        return step_wait(s, f);
+    case PHASE_CLOSED:
+        f->result.close = true;
+        return false;
     }
     return false;
 }

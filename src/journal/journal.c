@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a segment comes to be: journal_reserve makes a spare, a file full of zeros. When the active segment has no room
- * for what is to be written, it is synced, the spare gets its head and its name, and becomes the active one. Neither the
- * head nor the blocks behind it are synced at that moment, so a crash can leave a named segment without a head; what is
- * known then is that all segments before it are whole, because they were synced before it got its name. */
+ * for what is to be written, it is synced, the spare gets its head and its name, and becomes the active one. Neither
+ * the head nor the blocks behind it are synced at that moment, so a crash can leave a named segment without a head;
+ * what is known then is that all segments before it are whole, because they were synced before it got its name. */
 #include "journal/journal.h"
 
 #include "base/alloc.h"
@@ -196,7 +196,7 @@ enum err journal_append(struct journal *j, uint8_t kind, struct bytes record)
     return segment_append(&j->pending, kind, record);
 }
 
-/* The blocks of one write are never split over two segments: they are all in, or none is and the call can be repeated. */
+/* The blocks of one write are never split over two segments: all are in, or none is and the call can be repeated. */
 enum err journal_write(struct journal *j)
 {
     size_t len = j->pending.len;
@@ -207,8 +207,7 @@ enum err journal_write(struct journal *j)
     }
     struct segment_info *active = journal_active(j);
     struct place place = { SEGMENT_MAGIC, j->id, active->number };
-    uint64_t next =
-        segment_seal(j->pending.ptr, len, &place, active->bytes, j->block_written + 1, j->block_synced);
+    uint64_t next = segment_seal(j->pending.ptr, len, &place, active->bytes, j->block_written + 1, j->block_synced);
     enum err err = j->storage.ops->write(j->active, active->bytes, buffer_view(&j->pending));
     if (err != ERR_OK) return err;
     active->bytes += len;

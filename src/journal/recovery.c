@@ -317,9 +317,9 @@ static enum err begin_copy(struct recovery *r, uint64_t number)
     return j->storage.ops->rename(j->storage.disk, NAME_SEGMENT_NEW, name);
 }
 
-/* A node whose disk is full must be able to start. Then the last segment stays: the same bytes are written over it, which
- * puts them on disk just as a copy would, and zeros over the torn ones. A crash in between leaves at each place what was
- * there or what holds. */
+/* A node whose disk is full must be able to start. Then the last segment stays: the same bytes are written over it,
+ * which puts them on disk just as a copy would, and zeros over the torn ones. A crash in between leaves at each place
+ * what was there or what holds. */
 static enum err begin_in_place(struct recovery *r)
 {
     struct journal *j = r->j;

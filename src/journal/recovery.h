@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* recovery: from the files of a directory to an open journal. Private to src/journal/.
  *  (1) Everything is read and judged, and the sink has had every record, before anything in the directory changes.
- *  (2) Then one rename makes the new last segment part of the journal; before it, what was there stays as it was. If the
- *      disk is full there is no new one, and the last is written over with what it holds.
+ *  (2) Then one rename makes the new last segment part of the journal; before it, what was there stays as it was. If
+ *      the disk is full there is no new one, and the last is written over with what it holds.
  *  (3) Then goes what is of no use any more. A crash or an error in between leaves files that the next one removes. */
 #ifndef QUIPU_JOURNAL_RECOVERY_H
 #define QUIPU_JOURNAL_RECOVERY_H
@@ -28,12 +28,12 @@ struct recovery {
     journal_sink *sink;
     void *context;
     struct journal_report *report;
-    enum err list_err; /* of the visitor, which cannot return one */
+    enum err list_err;   /* of the visitor, which cannot return one */
     struct found *found; /* by number */
     uint32_t count, cap;
     uint64_t number_max;
     bool has_id;
-    uint64_t expected;         /* number of the next block */
+    uint64_t expected;          /* number of the next block */
     const struct found *before; /* what was read last, and up to where */
     uint64_t before_end;
     struct found *last;  /* segment; NULL: a fresh journal */

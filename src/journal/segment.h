@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define SEGMENT_HEAD_BYTES 72u
-#define SEGMENT_BLOCK_BYTES 40u          /* the head of a block */
+#define SEGMENT_BLOCK_BYTES 40u             /* the head of a block */
 #define SEGMENT_NUMBER_MAX (UINT64_MAX / 2) /* of segments and blocks: adding one never wraps */
 
 #define SEGMENT_MAGIC UINT64_C(0x4c4e4a5550495551)          /* "QUIPUJNL" */
@@ -62,7 +62,7 @@ MUST_USE enum err segment_append(struct buffer *out, uint8_t kind, struct bytes 
 uint64_t segment_seal(uint8_t *blocks, size_t len, const struct place *place, uint64_t offset, uint64_t number_first,
                       uint64_t synced);
 
-/* here: the file's bytes from `offset` on. False if no head was written there. The record may be damaged, or cut off. */
+/* here: the file's bytes from `offset` on. False if no head was written there. The record may be damaged or cut off. */
 bool segment_get_block(struct bytes here, const struct place *place, uint64_t offset, struct segment_block *ret_block);
 /* The record of a block whose head was read; false if it is cut off or damaged. */
 bool segment_get_record(struct bytes here, const struct segment_block *block, struct bytes *ret_record);

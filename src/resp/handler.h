@@ -57,6 +57,9 @@ static inline struct bytes request_arg(const struct request *q, uint32_t index)
 /* Case does not matter; word is in lower case. */
 bool arg_is(struct bytes arg, const char *word);
 
+/* Adds what this call counted so far to the stats. */
+void session_count(struct resp_session *s);
+
 /* As they are written in the table. */
 void command_ping(struct resp_session *s, const struct request *q);
 void command_echo(struct resp_session *s, const struct request *q);

@@ -193,6 +193,7 @@ static bool section_is_wanted(const struct section *section, const struct reques
 void server_info(struct resp_session *s, const struct request *q)
 {
     struct sources from = { .session = s };
+    session_count(s); /* so that commands of the same pipeline are in it */
     s->service->ops->info(s->service->server, &from.info);
     struct buffer text = { 0 };
     for (size_t i = 0; i < SECTIONS_COUNT; i++) {

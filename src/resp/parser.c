@@ -77,85 +77,102 @@ static enum parsed parser_done(struct parser *p, enum parsed parsed, const uint8
 }
 
 /* A decimal number and the CR LF behind it, strictly: no '+', no leading zero. ERR_PARTIAL while it may become one. */
-static inline enum err line_number(struct bytes line, size_t *ret_bytes, int64_t *ret_value)
+static enum err line_number_any(const uint8_t *ptr, const uint8_t *end, const uint8_t **ret_behind, int64_t *ret_value)
 {
-    bool negative = line.len > 0 && line.ptr[0] == '-';
-    size_t first = negative, at = first;
+    bool negative = ptr < end && *ptr == '-';
+    const uint8_t *first = ptr + negative, *at = first;
     uint64_t value = 0;
-    while (at < line.len && (uint8_t)(line.ptr[at] - '0') <= 9) {
+    while (at < end && (uint8_t)(*at - '0') <= 9) {
         if (at - first == DIGITS_MAX) return ERR_INVALID;
-        value = value * 10 + (uint64_t)(line.ptr[at++] - '0');
+        value = value * 10 + (uint64_t)(*at++ - '0');
     }
-    if (at == line.len) return ERR_PARTIAL;
-    size_t digits = at - first;
-    bool zero_first = line.ptr[first] == '0';
-    if (digits == 0 || (zero_first && (negative || digits > 1)) || line.ptr[at] != '\r') return ERR_INVALID;
-    if (at + 1 == line.len) return ERR_PARTIAL;
-    if (line.ptr[at + 1] != '\n') return ERR_INVALID;
-    *ret_bytes = at + 2;
+    if (at == end) return ERR_PARTIAL;
+    bool zero_first = *first == '0';
+    if (at == first || (zero_first && (negative || at - first > 1)) || *at != '\r') return ERR_INVALID;
+    if (at + 1 == end) return ERR_PARTIAL;
+    if (at[1] != '\n') return ERR_INVALID;
+    *ret_behind = at + 2;
     *ret_value = negative ? -(int64_t)value : (int64_t)value;
     return ERR_OK;
 }
 
-static inline struct bytes bytes_from(struct bytes b, size_t at)
+/* Nearly every number is one digit or two. */
+static inline enum err line_number(const uint8_t *ptr, const uint8_t *end, const uint8_t **ret_behind,
+                                   int64_t *ret_value)
 {
-    return bytes_of(b.ptr + at, b.len - at);
+    if (end - ptr >= 4) {
+        uint32_t tens = (uint32_t)ptr[0] - '0', ones = (uint32_t)ptr[1] - '0';
+        if (tens <= 9 && ptr[1] == '\r' && ptr[2] == '\n') {
+            *ret_behind = ptr + 3;
+            *ret_value = tens;
+            return ERR_OK;
+        }
+        if (tens - 1 <= 8 && ones <= 9 && ptr[2] == '\r' && ptr[3] == '\n') {
+            *ret_behind = ptr + 4;
+            *ret_value = tens * 10 + ones;
+            return ERR_OK;
+        }
+    }
+    return line_number_any(ptr, end, ret_behind, ret_value);
 }
 
-static inline enum parsed parse_bulk_head(struct parser *p, struct bytes input)
+static enum parsed parser_expected(struct parser *p, uint8_t got)
 {
-    if (p->at == input.len) return PARSED_PARTIAL;
-    if (input.ptr[p->at] != '$') {
-        p->broken_got = input.ptr[p->at];
-        return parser_break(p, expected_dollar);
-    }
-    size_t bytes;
-    int64_t len;
-    enum err err = line_number(bytes_from(input, p->at + 1), &bytes, &len);
-    if (err == ERR_PARTIAL) return PARSED_PARTIAL;
-    if (err || len < 0 || len > ARGUMENT_BYTES_MAX) return parser_break(p, "invalid bulk length");
-    p->at += 1 + bytes;
-    if (p->at + (size_t)len > COMMAND_BYTES_MAX) return parser_break(p, "too big request");
-    p->bulk_len = (uint32_t)len;
-    p->in_bulk = true;
-    return PARSED_COMMAND;
+    p->broken_got = got;
+    return parser_break(p, expected_dollar);
 }
 
-static inline enum parsed parse_bulk(struct parser *p, struct bytes input)
+/* The arguments of an array, from p->at on. What is remembered is written back when the input ends early. */
+static enum parsed parse_arguments(struct parser *p, struct bytes input)
 {
-    if (!p->in_bulk) {
-        enum parsed parsed = parse_bulk_head(p, input);
-        if (parsed != PARSED_COMMAND) return parsed;
+    const uint8_t *const end = input.ptr + input.len;
+    const uint8_t *at = input.ptr + p->at;
+    enum parsed parsed = PARSED_COMMAND;
+    for (; p->left > 0; p->left--) {
+        if (!p->in_bulk) {
+            int64_t len;
+            const uint8_t *bulk;
+            parsed = PARSED_PARTIAL;
+            if (at == end) break;
+            if (*at != '$') return parser_expected(p, *at);
+            enum err err = line_number(at + 1, end, &bulk, &len);
+            if (err == ERR_PARTIAL) break;
+            if (err || len < 0 || len > ARGUMENT_BYTES_MAX) return parser_break(p, "invalid bulk length");
+            if ((size_t)(bulk - input.ptr) + (size_t)len > COMMAND_BYTES_MAX) return parser_break(p, "too big request");
+            at = bulk;
+            p->bulk_len = (uint32_t)len;
+            p->in_bulk = true;
+        }
+        parsed = PARSED_PARTIAL;
+        if ((size_t)(end - at) <= p->bulk_len) break;
+        const uint8_t *behind = at + p->bulk_len;
+        if (*behind != '\r') return parser_break(p, "invalid bulk terminator");
+        if (behind + 1 == end) break;
+        if (behind[1] != '\n') return parser_break(p, "invalid bulk terminator");
+        if (!spans_add(p, (size_t)(at - input.ptr), p->bulk_len)) return PARSED_NOMEM;
+        p->in_bulk = false;
+        at = behind + 2;
+        parsed = PARSED_COMMAND;
     }
-    size_t end = p->at + p->bulk_len;
-    if (input.len <= end) return PARSED_PARTIAL;
-    if (input.ptr[end] != '\r') return parser_break(p, "invalid bulk terminator");
-    if (input.len == end + 1) return PARSED_PARTIAL;
-    if (input.ptr[end + 1] != '\n') return parser_break(p, "invalid bulk terminator");
-    if (!spans_add(p, p->at, p->bulk_len)) return PARSED_NOMEM;
-    p->in_bulk = false;
-    p->at = end + 2;
-    p->left--;
-    return PARSED_COMMAND;
+    p->at = (size_t)(at - input.ptr);
+    return parsed;
 }
 
 static enum parsed parse_array(struct parser *p, struct bytes input, struct parsed_command *ret_command)
 {
     if (!p->in_array) {
-        size_t bytes;
         int64_t argc;
-        enum err err = line_number(bytes_from(input, 1), &bytes, &argc);
+        const uint8_t *behind;
+        enum err err = line_number(input.ptr + 1, input.ptr + input.len, &behind, &argc);
         if (err == ERR_PARTIAL) return PARSED_PARTIAL;
         if (err || argc > ARGUMENTS_MAX) return parser_break(p, "invalid multibulk length");
-        if (argc <= 0) return parser_done(p, PARSED_NOTHING, input.ptr, 1 + bytes, ret_command);
+        p->at = (size_t)(behind - input.ptr);
+        if (argc <= 0) return parser_done(p, PARSED_NOTHING, input.ptr, p->at, ret_command);
         p->left = (uint32_t)argc;
-        p->at = 1 + bytes;
         p->in_array = true;
     }
-    while (p->left > 0) {
-        enum parsed parsed = parse_bulk(p, input);
-        if (parsed != PARSED_COMMAND) return parsed;
-    }
+    enum parsed parsed = parse_arguments(p, input);
+    if (parsed != PARSED_COMMAND) return parsed;
     return parser_done(p, PARSED_COMMAND, input.ptr, p->at, ret_command);
 }
 

@@ -54,6 +54,16 @@ bool arg_is(struct bytes arg, const char *word)
     return true;
 }
 
+void session_count(struct resp_session *s)
+{
+    struct stats *stats = s->service->stats;
+    if (s->commands > 0) stats_add(stats, STAT_resp_commands, s->commands);
+    if (s->increments > 0) stats_add(stats, STAT_increments, s->increments);
+    if (s->reads > 0) stats_add(stats, STAT_reads, s->reads);
+    if (s->reply.errors > 0) stats_add(stats, STAT_resp_errors, s->reply.errors);
+    s->commands = s->increments = s->reads = s->reply.errors = 0;
+}
+
 /* --- Which handler --- */
 
 static void reply_unknown(struct resp_session *s, const struct request *q)
@@ -173,6 +183,7 @@ static uint32_t pipeline_execute(struct resp_session *s, struct pipeline *p, siz
     while (i < p->count && !s->close && !out->failed && out->len < out_len_max) {
         struct request *q = &p->requests[i];
         q->spans = s->parser.spans + p->first[i++];
+        s->commands++;
         if (__builtin_expect(s->mode == REPLY_ON, 1)) {
             command_run(s, q);
         } else {
@@ -195,7 +206,6 @@ static size_t pipeline_run(struct resp_session *s, struct bytes input, size_t ou
     struct pipeline pipeline;
     pipeline_read(s, input, &pipeline);
     uint32_t executed = pipeline.count > 0 ? pipeline_execute(s, &pipeline, out_len_max) : 0;
-    s->commands += executed;
     if (executed < pipeline.count) {
         parser_rewind(&s->parser);
         return executed > 0 ? pipeline.requests[executed - 1].end : 0;
@@ -204,16 +214,6 @@ static size_t pipeline_run(struct resp_session *s, struct bytes input, size_t ou
     if (pipeline.end == PARSED_NOMEM) s->reply.out->failed = true;
     parser_recycle(&s->parser);
     return pipeline.bytes;
-}
-
-static void session_count(struct resp_session *s)
-{
-    struct stats *stats = s->service->stats;
-    if (s->commands > 0) stats_add(stats, STAT_resp_commands, s->commands);
-    if (s->increments > 0) stats_add(stats, STAT_increments, s->increments);
-    if (s->reads > 0) stats_add(stats, STAT_reads, s->reads);
-    if (s->reply.errors > 0) stats_add(stats, STAT_resp_errors, s->reply.errors);
-    s->commands = s->increments = s->reads = s->reply.errors = 0;
 }
 
 void resp_session_feed(struct resp_session *s, struct bytes input, struct buffer *out,

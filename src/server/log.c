@@ -237,8 +237,9 @@ void log_tell_suppressed(void)
         spinlock_give(&s->lock);
         if (suppressed == 0) continue;
         char message[160];
+        const char *place = s->place ? s->place : "one place", *slash = strrchr(place, '/');
         snprintf(message, sizeof message, "%" PRIu64 " more lines from %s were kept back", suppressed,
-                 s->example ? s->example : "one place");
+                 slash ? slash + 1 : place);
         write_line(LOG_WARN, bytes_of_text(message), NULL, 0, 0);
     }
 }

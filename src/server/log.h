@@ -30,7 +30,7 @@ struct log_site {
     uint64_t filled_at_ms; /* monotonic; 0: never used */
     uint32_t tokens;
     uint64_t suppressed; /* since the last line that came through */
-    const char *example; /* file:line, for the summary */
+    const char *place;   /* file:line, for the summary */
     struct log_site *next;
     bool listed;
 };
@@ -52,7 +52,7 @@ void log_event_at(struct log_site *site, enum log_level level, const char *messa
 #define LOG_STRINGIFY(x) LOG_STRINGIFY_(x)
 #define LOG_SITE_INIT                                                                                                  \
     {                                                                                                                  \
-        .example = __FILE__ ":" LOG_STRINGIFY(__LINE__)                                                                \
+        .place = __FILE__ ":" LOG_STRINGIFY(__LINE__)                                                                  \
     }
 
 /* log_line(LOG_WARN, "cannot bind %s", text) */

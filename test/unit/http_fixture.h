@@ -44,8 +44,14 @@ static inline void world_info(void *server, struct service_info *ret_info)
 {
     (void)server;
     *ret_info = (struct service_info){
-        .version = "0.1.0", .workers = 2, .clients = 3, .memory_bytes = 4096, .cpu_user_us = 1500000,
-        .cpu_system_us = 20, .started_at_s = 1700000000, .journal_sync_p99_us = 1250,
+        .version = "0.1.0",
+        .workers = 2,
+        .clients = 3,
+        .memory_bytes = 4096,
+        .cpu_user_us = 1500000,
+        .cpu_system_us = 20,
+        .started_at_s = 1700000000,
+        .journal_sync_p99_us = 1250,
     };
 }
 
@@ -97,21 +103,35 @@ static inline void world_init(struct world *w)
     struct id128 id = { { 1 } };
     REQUIRE(replicas_intern(w->replicas, &id, &own) == ERR_OK);
     keyspace_set_own(w->service.keyspace, own);
-    w->members[0] = (struct view_member){ .node = "localhost:8000", .address = "127.0.0.1:8000", .state = MEMBER_ALIVE,
-                                          .is_self = true, .heard = true };
-    w->members[1] = (struct view_member){ .node = "localhost:8001", .address = "127.0.0.1:8001", .state = MEMBER_ALIVE,
-                                          .heard = true, .rtt_us = 1234, .last_heard_ms = 250, .lag_entries = 3,
+    w->members[0] = (struct view_member){
+        .node = "localhost:8000", .address = "127.0.0.1:8000", .state = MEMBER_ALIVE, .is_self = true, .heard = true
+    };
+    w->members[1] = (struct view_member){ .node = "localhost:8001",
+                                          .address = "127.0.0.1:8001",
+                                          .state = MEMBER_ALIVE,
+                                          .heard = true,
+                                          .rtt_us = 1234,
+                                          .last_heard_ms = 250,
+                                          .lag_entries = 3,
                                           .lag_ms = 40 };
-    w->members[2] = (struct view_member){ .node = "localhost:8002", .address = "127.0.0.1:8002", .state = MEMBER_DOWN,
-                                          .last_heard_ms = 9000 };
-    w->members[3] = (struct view_member){ .node = "localhost:8003", .address = "127.0.0.1:8003", .state = MEMBER_ALIVE,
-                                          .heard = true };
+    w->members[2] = (struct view_member){
+        .node = "localhost:8002", .address = "127.0.0.1:8002", .state = MEMBER_DOWN, .last_heard_ms = 9000
+    };
+    w->members[3] = (struct view_member){
+        .node = "localhost:8003", .address = "127.0.0.1:8003", .state = MEMBER_ALIVE, .heard = true
+    };
     w->view_replicas[0] = (struct view_replica){ .id = id, .known = 9, .durable = 8 };
-    w->view = (struct view){ .holders = 1, .node = "localhost:8000", .cluster = "quipu", .replica = id, .ready = true,
-                             .members = w->members, .members_count = 4, .replicas = w->view_replicas,
+    w->view = (struct view){ .holders = 1,
+                             .node = "localhost:8000",
+                             .cluster = "quipu",
+                             .replica = id,
+                             .ready = true,
+                             .members = w->members,
+                             .members_count = 4,
+                             .replicas = w->view_replicas,
                              .replicas_count = 1 };
-    w->service = (struct service){ .ops = &ops, .server = w, .worker = w, .keyspace = w->service.keyspace,
-                                   .stats = &w->stats };
+    w->service =
+        (struct service){ .ops = &ops, .server = w, .worker = w, .keyspace = w->service.keyspace, .stats = &w->stats };
     w->session = http_session_new(&w->service, &peer, world_woken, w);
     REQUIRE(w->session);
 }

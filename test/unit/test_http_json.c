@@ -60,9 +60,30 @@ static void test_everything_else_is_left_to_jansson(void **state)
 {
     (void)state;
     static const char *const bodies[] = {
-        "",          "{",         "{}x",          "[]",          "{\"a\":1,}",    "{\"a\":1,\"a\":1}", "{\"a\":01}", "{\"a\":-0}",
-        "{\"a\":1.0}", "{\"a\":1e1}", "{\"a\":null}", "{\"a\":[1]}", "{\"\\u0061\":1}", "{\"a\":\"\xc3\xa9\"}", "{\"a\"}", "{,}",
-        "{\"a\":9223372036854775808}", "{\"a\":+1}", "{\"a\":--1}", "{\"a\":-}", "{\"a\":\"\t\"}", "{a:1}", "{'a':1}", "{\"a\":1}}",
+        "",
+        "{",
+        "{}x",
+        "[]",
+        "{\"a\":1,}",
+        "{\"a\":1,\"a\":1}",
+        "{\"a\":01}",
+        "{\"a\":-0}",
+        "{\"a\":1.0}",
+        "{\"a\":1e1}",
+        "{\"a\":null}",
+        "{\"a\":[1]}",
+        "{\"\\u0061\":1}",
+        "{\"a\":\"\xc3\xa9\"}",
+        "{\"a\"}",
+        "{,}",
+        "{\"a\":9223372036854775808}",
+        "{\"a\":+1}",
+        "{\"a\":--1}",
+        "{\"a\":-}",
+        "{\"a\":\"\t\"}",
+        "{a:1}",
+        "{'a':1}",
+        "{\"a\":1}}",
     };
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         assert_false(assert_both_agree(bytes_of_text(bodies[i])));
@@ -152,10 +173,31 @@ static void test_texts_are_escaped(void **state)
 static void test_only_utf8_is_utf8(void **state)
 {
     (void)state;
-    static const char *const good[] = { "", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                        "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf" };
-    static const char *const bad[] = { "\x80", "\xbf", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xc2" "a", "\xe0\x9f\xbf", "\xed\xa0\x80",
-                                       "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xe2\x82", "\xf0\x9f\x98" };
+    static const char *const good[] = { "",
+                                        "a",
+                                        "\x7f",
+                                        "\xc2\x80",
+                                        "\xdf\xbf",
+                                        "\xe0\xa0\x80",
+                                        "\xed\x9f\xbf",
+                                        "\xee\x80\x80",
+                                        "\xef\xbf\xbf",
+                                        "\xf0\x90\x80\x80",
+                                        "\xf4\x8f\xbf\xbf" };
+    static const char *const bad[] = { "\x80",
+                                       "\xbf",
+                                       "\xc0\xaf",
+                                       "\xc1\xbf",
+                                       "\xc2",
+                                       "\xc2z",
+                                       "\xe0\x9f\xbf",
+                                       "\xed\xa0\x80",
+                                       "\xf0\x8f\xbf\xbf",
+                                       "\xf4\x90\x80\x80",
+                                       "\xf5\x80\x80\x80",
+                                       "\xfe",
+                                       "\xe2\x82",
+                                       "\xf0\x9f\x98" };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) assert_true(utf8_is_valid(bytes_of_text(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(utf8_is_valid(bytes_of_text(bad[i])));
 }
@@ -187,7 +229,8 @@ static void test_names_come_back_from_base64(void **state)
 static void test_base64_has_one_form(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "Y", "YQ", "YQ=", "Y===", "====", "YR==", "YWJ=", "YQ==YQ==", "Y=Q=", "YQ==\n", "Y Q=", "_w==", "YQ=a" };
+    static const char *const bad[] = { "Y",        "YQ",   "YQ=",    "Y===", "====", "YR==", "YWJ=",
+                                       "YQ==YQ==", "Y=Q=", "YQ==\n", "Y Q=", "_w==", "YQ=a" };
     uint8_t out[16];
     size_t len;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What each route answers, body for body. */
-#include "test_http_world.h"
+#include "test_http_expect.h"
 
 #include "http/json.h"
 
@@ -128,7 +128,8 @@ static void test_original_routes_can_name_a_counter(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    ask(&w, "POST /increment", "{\"counter\":\"a b&\xc3\xa9\",\"increment_count\":2}", "200 {\"success\":true,\"count\":2}\n");
+    ask(&w, "POST /increment", "{\"counter\":\"a b&\xc3\xa9\",\"increment_count\":2}",
+        "200 {\"success\":true,\"count\":2}\n");
     ask(&w, "GET /count?counter=a+b%26%C3%a9", NULL, "200 {\"count\":2}\n");
     ask(&w, "GET /count?x=y&counter=a%20b%26%C3%A9&z", NULL, "200 {\"count\":2}\n");
     ask(&w, "GET /count", NULL, "200 {\"count\":0}\n");
@@ -213,17 +214,23 @@ static void test_bad_names_are_refused(void **state)
     expect_get("/v1/counters/a%2", percent);
     expect_get("/v1/counters/%zz", percent);
     expect_get("/v1/counters/%u0061", percent);
-    char target[4096] = "/v1/counters/";
-    for (size_t i = 0; i < NAME_BYTES_MAX; i++) strcat(target, "%41");
-    expect_get(target, PROBLEM("not-found", "There is nothing of this name", "404", "there is no such counter"));
-    strcat(target, "A");
-    expect_get(target, INVALID("the counter's name is longer than 1,024 bytes"));
+    struct buffer target = { 0 };
+    buffer_text(&target, "/v1/counters/");
+    for (size_t i = 0; i < NAME_BYTES_MAX; i++) buffer_text(&target, "%41");
+    buffer_bytes(&target, bytes_of("", 1));
+    expect_get((const char *)target.ptr,
+               PROBLEM("not-found", "There is nothing of this name", "404", "there is no such counter"));
+    target.len--;
+    buffer_bytes(&target, bytes_of("A", 2));
+    expect_get((const char *)target.ptr, INVALID("the counter's name is longer than 1,024 bytes"));
+    buffer_release(&target);
 }
 
 static void test_bad_bodies_are_problems(void **state)
 {
     (void)state;
-    static const char later[] = INVALID("lower, upper, saturate, ttl_ms and only_new are not available in this version");
+    static const char later[] =
+        INVALID("lower, upper, saturate, ttl_ms and only_new are not available in this version");
     expect_post("/v1/counters/a/increment", "{\"delta\":1.5}", INVALID("delta is not an integer"));
     expect_post("/v1/counters/a/increment", "{\"delta\":\"1\"}", INVALID("delta is not an integer"));
     expect_post("/v1/counters/a/increment", "{\"name\":\"a\"}", INVALID("unknown member"));
@@ -231,7 +238,8 @@ static void test_bad_bodies_are_problems(void **state)
     expect_post("/v1/counters/a/increment", "{\"ttl_ms\":5}", later);
     expect_post("/v1/counters/a/increment", "{\"delta\":1,\"delta\":1}", INVALID("a member stands twice in the body"));
     expect_post("/v1/counters/a/increment", " ", INVALID(NO_JSON));
-    expect_post("/v1/counters/a/increment", "{\"a\": true, \"b\": [ null,9999999999999999999999999999999999999999999999912345678901234567]}",
+    expect_post("/v1/counters/a/increment",
+                "{\"a\": true, \"b\": [ null,9999999999999999999999999999999999999999999999912345678901234567]}",
                 INVALID("a number is out of range"));
 }
 
@@ -299,8 +307,7 @@ static void test_batch_is_answered_in_order(void **state)
                 "{\"name\":\"a\",\"value\":1,\"value_string\":\"1\",\"applied\":-1},"
                 "{\"name\":\"b\",\"value\":0,\"value_string\":\"0\",\"applied\":0}]}\n");
     expect_post("/v1/increments", "[]", "200 {\"results\":[]}\n");
-    expect_post("/v1/increments",
-                "[{\"name\":\"a\",\"delta\":9223372036854775807},{\"name\":\"a\"},{\"name\":\"b\"}]",
+    expect_post("/v1/increments", "[{\"name\":\"a\",\"delta\":9223372036854775807},{\"name\":\"a\"},{\"name\":\"b\"}]",
                 "200 {\"results\":[{\"name\":\"a\",\"value\":9223372036854775807,\"value_string\":"
                 "\"9223372036854775807\",\"applied\":9223372036854775807},"
                 "{\"name\":\"a\",\"error\":\"The value would not fit\"},"
@@ -364,21 +371,21 @@ static void test_batch_has_a_largest_size(void **state)
 static void test_cluster_lists_members_with_their_state(void **state)
 {
     (void)state;
-    expect_get("/v1/cluster",
-               "200 {\"node\":\"localhost:8000\",\"replica\":\"01000000000000000000000000000000\",\"cluster\":\"quipu\","
-               "\"members\":[{\"node\":\"localhost:8000\",\"state\":\"alive\",\"address\":\"127.0.0.1:8000\","
-               "\"rtt_ms\":0.000,\"last_heard_ms\":0,\"lag_entries\":0,\"lag_ms\":0},"
-               "{\"node\":\"localhost:8001\",\"state\":\"alive\",\"address\":\"127.0.0.1:8001\","
-               "\"rtt_ms\":1.234,\"last_heard_ms\":250,\"lag_entries\":3,\"lag_ms\":40},"
-               "{\"node\":\"localhost:8002\",\"state\":\"down\",\"address\":\"127.0.0.1:8002\","
-               "\"rtt_ms\":0.000,\"last_heard_ms\":9000,\"lag_entries\":0,\"lag_ms\":0},"
-               "{\"node\":\"localhost:8003\",\"state\":\"alive\",\"address\":\"127.0.0.1:8003\","
-               "\"rtt_ms\":0.000,\"last_heard_ms\":0,\"lag_entries\":0,\"lag_ms\":0}]}\n");
+    expect_get(
+        "/v1/cluster",
+        "200 {\"node\":\"localhost:8000\",\"replica\":\"01000000000000000000000000000000\",\"cluster\":\"quipu\","
+        "\"members\":[{\"node\":\"localhost:8000\",\"state\":\"alive\",\"address\":\"127.0.0.1:8000\","
+        "\"rtt_ms\":0.000,\"last_heard_ms\":0,\"lag_entries\":0,\"lag_ms\":0},"
+        "{\"node\":\"localhost:8001\",\"state\":\"alive\",\"address\":\"127.0.0.1:8001\","
+        "\"rtt_ms\":1.234,\"last_heard_ms\":250,\"lag_entries\":3,\"lag_ms\":40},"
+        "{\"node\":\"localhost:8002\",\"state\":\"down\",\"address\":\"127.0.0.1:8002\","
+        "\"rtt_ms\":0.000,\"last_heard_ms\":9000,\"lag_entries\":0,\"lag_ms\":0},"
+        "{\"node\":\"localhost:8003\",\"state\":\"alive\",\"address\":\"127.0.0.1:8003\","
+        "\"rtt_ms\":0.000,\"last_heard_ms\":0,\"lag_entries\":0,\"lag_ms\":0}]}\n");
 }
 
-static const char verify_answer[] =
-    "200 {\"digest\":\"0000000000000abc0000000000000def\",\"counters\":7,"
-    "\"vector\":{\"01000000000000000000000000000000\":9}}\n";
+static const char verify_answer[] = "200 {\"digest\":\"0000000000000abc0000000000000def\",\"counters\":7,"
+                                    "\"vector\":{\"01000000000000000000000000000000\":9}}\n";
 
 static void test_verify_answers_when_it_is_done(void **state)
 {
@@ -444,7 +451,8 @@ static void test_metrics_follow_the_exposition_format(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    strcpy(w.members[1].node, "a\"b\\c\nd:1");
+    static const char odd_name[] = "a\"b\\c\nd:1";
+    memcpy(w.members[1].node, odd_name, sizeof odd_name);
     ask(&w, "POST /increment", "{}", "200 {\"success\":true,\"count\":1}\n");
     buffer_clear(&w.out);
     world_send_text(&w, "GET /metrics HTTP/1.1\r\n" HOST "\r\n");
@@ -481,8 +489,17 @@ static void test_unknown_routes_and_methods_are_told_apart(void **state)
 {
     (void)state;
     static const char no_route[] = PROBLEM("not-found", "There is nothing of this name", "404", "no such route");
-    static const char *const paths[] = { "/",           "/countx",  "/count/", "//count", "/v1/counters/", "/v1/counters//increment",
-                                         "/v1/%63luster", "/v1/counters/a/b", "/COUNT",  "/../etc/passwd", "/v1/counters/a/increment/" };
+    static const char *const paths[] = { "/",
+                                         "/countx",
+                                         "/count/",
+                                         "//count",
+                                         "/v1/counters/",
+                                         "/v1/counters//increment",
+                                         "/v1/%63luster",
+                                         "/v1/counters/a/b",
+                                         "/COUNT",
+                                         "/../etc/passwd",
+                                         "/v1/counters/a/increment/" };
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) expect_get(paths[i], no_route);
     expect_request("DELETE /nothing", "", NULL, no_route);
     static const char unknown[] =

@@ -512,7 +512,8 @@ static void open_full_disk(uint64_t seed, uint64_t cut_at)
     assert_err(err, ERR_FULL);
     uint64_t synced = w.synced, written = w.written;
     disk_fail_sync(w.disk);
-    (void)!world_sync(&w); /* fails if there is something to sync: then only the cache has it */
+    err = world_sync(&w); /* if there is something to sync, only the cache has it now */
+    assert_true(err == ERR_OK || err == ERR_IO);
     world_close(&w);
     disk_kill(w.disk);
 
@@ -529,7 +530,6 @@ static void open_full_disk(uint64_t seed, uint64_t cut_at)
     world_close(&w);
     disk_restart(w.disk);
     world_expect(&w, shown, shown);
-    assert_true(journal_is_full(w.journal));
     disk_set_capacity(w.disk, 0);
     assert_ok(journal_reserve(w.journal));
     assert_ok(world_run(&w, 20, 1));

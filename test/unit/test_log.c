@@ -159,7 +159,7 @@ static void test_flood_from_one_place_is_kept_back_and_counted(void **state)
     size_t count = lines_in(lines);
     assert_in_range(count, LOG_BURST + 2, LOG_BURST + 2 + 10 * LOG_LINES_PER_S); /* the machine may be slow */
     assert_non_null(strstr(lines, "from another place"));
-    assert_matches(lines, " warn  [0-9]{5} more lines from [a-z/._]*test_log\\.c:[0-9]+ were kept back\n$");
+    assert_matches(lines, " warn  [0-9]{5} more lines from test_log\\.c:[0-9]+ were kept back\n$");
 }
 
 static struct log_site shared_site = LOG_SITE_INIT;
