@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a command costs from its bytes to its reply, without the socket: pipelines of 64 through one session on the real
- * keyspace, on one thread. One hot counter, and a million at random. The commits that the replica thread would make, one
- * for each 1,024 pipelines here, are shown beside it. The best of 32 rounds counts: others use the machine too. */
+ * keyspace, on one thread. One hot counter, and a million at random. The commits that the replica thread would make,
+ * one for each 1,024 pipelines here, are shown beside it. The best of 32 rounds counts: others use the machine too. */
 #include "test/unit/resp_fixture.h"
 
 #include "base/random.h"

@@ -77,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(bytes_equal(replies, buffer_view(&split.outcome.out)) || shows_buffers(replies));
     REQUIRE(keyspace_count(whole.fixture.service.keyspace) == keyspace_count(split.fixture.service.keyspace));
     for (int i = 0; i < STAT_COUNT; i++) {
-        REQUIRE(stats_get(&whole.fixture.stats, (enum stats_item)i) == stats_get(&split.fixture.stats, (enum stats_item)i));
+        REQUIRE(stats_get(&whole.fixture.stats, (enum stats_item)i) ==
+                stats_get(&split.fixture.stats, (enum stats_item)i));
     }
     twin_release(&whole);
     twin_release(&split);

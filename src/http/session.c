@@ -269,7 +269,8 @@ void http_session_feed(struct http_session *s, struct bytes input, struct buffer
     size_t out_start = out->len;
     s->verify.wake = NULL; /* what arrives meanwhile is seen below */
     while (session_step(s, &f)) {
-        if (f.result.close || f.result.consumed >= FEED_BYTES_MAX || out->len - out_start >= FEED_OUT_BYTES) break;
+        if (out->failed || f.result.close) break; /* nothing is executed whose answer cannot leave */
+        if (f.result.consumed >= FEED_BYTES_MAX || out->len - out_start >= FEED_OUT_BYTES) break;
     }
     s->verify.wake = s->wake;
     s->verify.context = s->context;

@@ -26,7 +26,7 @@ void server_dbsize(struct resp_session *s, const struct request *q)
 
 struct setting {
     const char *name;
-    const char *text;                               /* what never changes, or */
+    const char *text;                                    /* what never changes, or */
     const char *(*choose)(const struct service_info *i); /* a text, or */
     uint64_t (*number)(const struct service_info *i);
 };
@@ -127,8 +127,7 @@ void config_set(struct resp_session *s, const struct request *q)
         return;
     }
     struct bytes first = request_arg(q, 2);
-    reply_errorf(&s->reply,
-                 "ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
+    reply_errorf(&s->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
                  reply_shown(first, 128), (const char *)first.ptr);
 }
 

@@ -208,10 +208,15 @@ static bool filter_takes(const struct list_filter *f, const struct entry_shown *
 {
     char name[COMMAND_FULL_NAME_BYTES_MAX];
     switch (f->kind) {
-    case FILTER_NONE: return true;
-    case FILTER_CATEGORY: return (command_categories(e->command) & category_named(f->value)) != 0;
-    case FILTER_PATTERN: command_full_name(e->parent, e->command, name); return glob_match(f->value, bytes_of_text(name));
-    default: return false; /* there are no modules */
+    case FILTER_NONE:
+        return true;
+    case FILTER_CATEGORY:
+        return (command_categories(e->command) & category_named(f->value)) != 0;
+    case FILTER_PATTERN:
+        command_full_name(e->parent, e->command, name);
+        return glob_match(f->value, bytes_of_text(name));
+    default:
+        return false; /* there are no modules */
     }
 }
 
@@ -222,8 +227,8 @@ static uint64_t list_walk(const struct list_filter *f, struct reply *r)
     for (uint32_t i = 0; i < command_table_count(); i++) {
         const struct command *c = command_table_at(i);
         for (uint32_t j = 0; j <= c->children_count; j++) {
-            struct entry_shown e = j == 0 ? (struct entry_shown){ NULL, c }
-                                          : (struct entry_shown){ c, &c->children[j - 1] };
+            struct entry_shown e =
+                j == 0 ? (struct entry_shown){ NULL, c } : (struct entry_shown){ c, &c->children[j - 1] };
             if (!filter_takes(f, &e)) continue;
             if (r) put_name(r, &e);
             count++;

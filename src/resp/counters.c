@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands on counters. A reply that shows a counter waits for the commit that the keyspace names (session.gate). */
+/* The commands on counters. A reply that shows a counter waits for the commit that the keyspace names (session.gate).
+ */
 #include "node/counters.h"
 
 #include "resp/handler.h"
@@ -27,15 +28,25 @@ static inline void gate_raise(struct resp_session *s, uint64_t commit)
 static void reply_refused(struct resp_session *s, enum err err)
 {
     switch (err) {
-    case ERR_RANGE: reply_error(&s->reply, "ERR increment or decrement would overflow"); break;
-    case ERR_INVALID: reply_bad_name(s); break;
-    case ERR_NOMEM: reply_error(&s->reply, "OOM command not allowed when used memory > 'maxmemory'."); break;
-    case ERR_CLOSED: reply_error(&s->reply, "ERR Server is shutting down, writes are refused."); break;
+    case ERR_RANGE:
+        reply_error(&s->reply, "ERR increment or decrement would overflow");
+        break;
+    case ERR_INVALID:
+        reply_bad_name(s);
+        break;
+    case ERR_NOMEM:
+        reply_error(&s->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+        break;
+    case ERR_CLOSED:
+        reply_error(&s->reply, "ERR Server is shutting down, writes are refused.");
+        break;
     case ERR_FULL:
         reply_error(&s->reply, "MISCONF Errors writing to the AOF file: No space left on device. "
                                "Writes are refused while reads go on.");
         break;
-    default: reply_errorf(&s->reply, "ERR %s", err_text(err)); break;
+    default:
+        reply_errorf(&s->reply, "ERR %s", err_text(err));
+        break;
     }
 }
 
@@ -52,8 +63,8 @@ static enum err add_nothing(struct resp_session *s, const struct request *q, str
 static inline void counter_add(struct resp_session *s, const struct request *q, int64_t delta)
 {
     struct seen seen;
-    enum err err = delta != 0 ? keyspace_add(s->keyspace, q->hash, request_arg(q, 1), delta, &seen)
-                              : add_nothing(s, q, &seen);
+    enum err err =
+        delta != 0 ? keyspace_add(s->keyspace, q->hash, request_arg(q, 1), delta, &seen) : add_nothing(s, q, &seen);
     if (__builtin_expect(err == ERR_OK, 1)) {
         s->increments += delta != 0;
         gate_raise(s, seen.commit);

@@ -35,12 +35,16 @@ static size_t one_match(struct bytes p, uint8_t c)
     bool in;
     size_t used;
     switch (p.ptr[0]) {
-    case '?': return 1;
-    case '[': used = set_match(p, c, &in); return in ? used : 0;
+    case '?':
+        return 1;
+    case '[':
+        used = set_match(p, c, &in);
+        return in ? used : 0;
     case '\\':
         if (p.len >= 2) return lower(p.ptr[1]) == c ? 2 : 0;
         /* fall through */
-    default: return lower(p.ptr[0]) == c;
+    default:
+        return lower(p.ptr[0]) == c;
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* glob: the patterns of CONFIG GET and COMMAND LIST: * ? [a-z] [^a-z] and \ before a character that stands for itself. */
+/* glob: the patterns of CONFIG GET and COMMAND LIST: * ? [a-z] [^a-z] and \ before a character that stands for itself.
+ */
 #ifndef QUIPU_RESP_GLOB_H
 #define QUIPU_RESP_GLOB_H
 

@@ -32,9 +32,9 @@ struct resp_session {
     struct parser parser;
     struct reply reply; /* its output is the one of the call under way */
     struct introduction introduction;
-    uint64_t gate;                         /* of the call under way */
-    uint64_t commands, increments, reads;  /* of the call under way, until they go to the stats */
-    uint64_t input_bytes;                  /* of the call under way */
+    uint64_t gate;                        /* of the call under way */
+    uint64_t commands, increments, reads; /* of the call under way, until they go to the stats */
+    uint64_t input_bytes;                 /* of the call under way */
     enum reply_mode mode;
     bool close; /* nothing is read or executed any more */
 };

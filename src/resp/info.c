@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* INFO: what clients and monitoring of Redis read, under the names they know. What has no such name begins with quipu_. */
+/* INFO: what clients and monitoring of Redis read, under the names they know. What has no such name begins with quipu_.
+ */
 #include "node/counters.h"
 #include "node/view.h"
 #include "resp/handler.h"

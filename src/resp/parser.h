@@ -2,8 +2,9 @@
 /* parser: finds the commands in what a client sent. Arguments are places in the input and are not copied.
  *
  *  (1) What it answers depends on the bytes alone, never on how they were cut into pieces.
- *  (2) It remembers how far it has looked, so a command that comes byte by byte costs no more than one that comes whole.
- *  (3) It holds 8 bytes for an argument, and the text of one inline command; both are bounded by the limits below. */
+ *  (2) It remembers how far it has looked, so a command that comes byte by byte costs no more than one that comes
+ * whole. (3) It holds 8 bytes for an argument, and the text of one inline command; both are bounded by the limits
+ * below. */
 #ifndef QUIPU_RESP_PARSER_H
 #define QUIPU_RESP_PARSER_H
 

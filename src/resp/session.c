@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define PIPELINE_COMMANDS_MAX 64u
-#define FEED_BYTES_MAX (64u * 1024)   /* of input in a call; a command begun within is executed whole */
+#define FEED_BYTES_MAX (64u * 1024)      /* of input in a call; a command begun within is executed whole */
 #define FEED_OUT_BYTES_MAX (256u * 1024) /* of replies in a call; small commands with large replies stop here */
 
 struct pipeline {

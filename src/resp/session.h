@@ -13,8 +13,8 @@ struct resp_session;
 MUST_USE struct resp_session *resp_session_new(const struct service *service, const struct peer_info *peer);
 void resp_session_free(struct resp_session *s); /* NULL is fine */
 
-/* Executes the complete commands at the front of input and appends their replies to out, at most about 64 KiB of input a
- * call. The input must begin where the last call's consumed ended. A buffer that ran out of memory (out->failed) ends
+/* Executes the complete commands at the front of input and appends their replies to out, at most about 64 KiB of input
+ * a call. The input must begin where the last call's consumed ended. A buffer that ran out of memory (out->failed) ends
  * the connection; the caller looks at it. */
 void resp_session_feed(struct resp_session *s, struct bytes input, struct buffer *out,
                        struct session_result *ret_result);

@@ -55,7 +55,7 @@ enum category { COMMAND_CATEGORIES(X) };
 struct command {
     char name[COMMAND_NAME_BYTES_MAX]; /* lower case, padded with NULs */
     uint8_t name_len;
-    int8_t arity;             /* with the command's own name; -n: at least n */
+    int8_t arity;               /* with the command's own name; -n: at least n */
     int8_t key_first, key_last; /* 0: none; last -1: the last argument */
     uint16_t flags, categories; /* categories that flags do not imply */
     command_handler *handler;   /* of a container: for no subcommand; NULL where there must be one */

@@ -34,13 +34,19 @@ struct storage_file {
 static enum err err_of_open(int error)
 {
     switch (error) {
-    case EWOULDBLOCK: return ERR_LOCKED;
-    case ENOENT: return ERR_NOT_FOUND;
-    case ENOTDIR: return ERR_INVALID;
-    case ENOMEM: return ERR_NOMEM;
+    case EWOULDBLOCK:
+        return ERR_LOCKED;
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case ENOTDIR:
+        return ERR_INVALID;
+    case ENOMEM:
+        return ERR_NOMEM;
     case ENOSPC:
-    case EDQUOT: return ERR_FULL;
-    default: return ERR_IO;
+    case EDQUOT:
+        return ERR_FULL;
+    default:
+        return ERR_IO;
     }
 }
 
@@ -120,11 +126,16 @@ static enum err files_fail(struct files *f, int error)
     switch (error) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return ERR_FULL;
-    case ENOENT: return ERR_NOT_FOUND;
-    case EEXIST: return ERR_EXISTS;
-    case ENOMEM: return ERR_NOMEM;
-    default: return ERR_IO;
+    case EFBIG:
+        return ERR_FULL;
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case EEXIST:
+        return ERR_EXISTS;
+    case ENOMEM:
+        return ERR_NOMEM;
+    default:
+        return ERR_IO;
     }
 }
 

@@ -70,7 +70,8 @@ static const char *cause_of(const struct keeper *k, enum err err)
 
 static _Noreturn void keeper_die(const struct keeper *k, const char *what, enum err err)
 {
-    log_line(LOG_ERROR, "the journal cannot be trusted any more, so this node ends: %s: %s", what, cause_of(k, err));
+    log_line(LOG_ERROR, "the journal in %s cannot be trusted any more, so this node ends: %s: %s",
+             k->options.directory ? k->options.directory : "memory", what, cause_of(k, err));
     _exit(1); /* nothing that still waits for an answer gets one */
 }
 

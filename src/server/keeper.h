@@ -34,7 +34,9 @@ struct keeper_progress {
 struct keeper_options {
     struct journal *journal; /* the keeper's until keeper_free */
     struct storage storage;  /* where it is */
-    const struct files *files; /* for the cause of an error; NULL without a directory */
+    /* For the log when something fails; NULL without a directory. */
+    const struct files *files;
+    const char *directory;
     struct keyspace *keyspace;
     const struct replicas *replicas;
     bool durability_sync;

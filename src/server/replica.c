@@ -6,6 +6,7 @@
 #include "server/links.h"
 #include "server/log.h"
 #include "server/notices.h"
+#include "server/views.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -47,11 +48,8 @@ struct replica {
     struct keeper_progress told; /* to the node */
     uint64_t wake_armed_ms;
     bool is_refusing, is_stop_asked;
-    /* The view, for all. The pointer under its lock. */
-    uv_mutex_t view_lock;
-    const struct view *view;
     uint64_t view_version;
-    atomic_bool view_asked;
+    struct views views;
     struct stats stats;
 };
 
@@ -134,19 +132,15 @@ static void publish_view(struct replica *r)
         log_line(LOG_WARN, "the view of the cluster is not up to date: out of memory");
         return;
     }
-    uv_mutex_lock(&r->view_lock);
-    const struct view *old = r->view;
-    r->view = fresh;
-    uv_mutex_unlock(&r->view_lock);
+    views_replace(&r->views, fresh);
     r->view_version = version;
-    view_drop(old);
 }
 
 /* Runs while somebody asks. */
 static void on_view_timer(uv_timer_t *timer)
 {
     struct replica *r = timer->data;
-    if (atomic_exchange(&r->view_asked, false)) {
+    if (views_was_asked(&r->views)) {
         publish_view(r);
     } else {
         (void)uv_timer_stop(timer); /* always 0 */
@@ -155,11 +149,9 @@ static void on_view_timer(uv_timer_t *timer)
 
 const struct view *replica_view(struct replica *r)
 {
-    if (!atomic_load_explicit(&r->view_asked, memory_order_relaxed) && !atomic_exchange(&r->view_asked, true))
-        uv_async_send(&r->async);
-    uv_mutex_lock(&r->view_lock);
-    const struct view *view = view_hold(r->view);
-    uv_mutex_unlock(&r->view_lock);
+    bool is_first = false;
+    const struct view *view = views_hold(&r->views, &is_first);
+    if (is_first) uv_async_send(&r->async);
     return view;
 }
 
@@ -172,7 +164,7 @@ static void settle(struct replica *r)
     links_flush(r->links);
     links_set_reading(r->links, node_takes_bytes(r->node));
     if (node_view_version(r->node) != r->view_version) publish_view(r);
-    if (atomic_load_explicit(&r->view_asked, memory_order_relaxed) && !uv_is_active((uv_handle_t *)&r->view_timer))
+    if (views_is_asked(&r->views) && !uv_is_active((uv_handle_t *)&r->view_timer))
         REQUIRE(uv_timer_start(&r->view_timer, on_view_timer, VIEW_PERIOD_MS, VIEW_PERIOD_MS) == 0);
     uint64_t wake_ms = node_wake_at_ms(r->node), now_ms = clock_ms();
     if (wake_ms == r->wake_armed_ms && uv_is_active((uv_handle_t *)&r->wake)) return;
@@ -294,10 +286,6 @@ static void on_async(uv_async_t *async)
 static void run(void *context)
 {
     struct replica *r = context;
-    enum err err = node_start(r->node, clock_ms(), clock_wall_us() / 1000, &r->actions);
-    if (err != ERR_OK) replica_die("the node could not start", err);
-    carry_out_all(r);
-    settle(r);
     (void)uv_run(&r->loop, UV_RUN_DEFAULT);
     r->options.ended(r->options.context);
 }
@@ -327,8 +315,20 @@ static enum err parts_init(struct replica *r)
         .random_seed = r->options.random_seed,
     };
     enum err err = links_new(&links, &r->links);
-    if (err == ERR_OK) err = node_view(r->node, clock_ms(), &r->view);
-    if (err == ERR_OK) err = loop_init(r);
+    if (err != ERR_OK) return err;
+    const struct view *first = NULL;
+    err = node_view(r->node, clock_ms(), &first);
+    if (err != ERR_OK) goto failed_links;
+    err = views_init(&r->views, first);
+    if (err != ERR_OK) {
+        view_drop(first);
+        goto failed_links;
+    }
+    err = loop_init(r);
+    if (err == ERR_OK) return ERR_OK;
+    views_release(&r->views);
+failed_links:
+    links_free(r->links);
     return err;
 }
 
@@ -341,14 +341,9 @@ enum err replica_new(const struct replica_options *options, struct replica **ret
     r->node = options->node;
     r->inbox.last = &r->inbox.first;
     if (uv_mutex_init(&r->inbox.lock) != 0) goto failed;
-    if (uv_mutex_init(&r->view_lock) != 0) goto failed_inbox;
-    if (parts_init(r) != ERR_OK) goto failed_parts;
+    if (parts_init(r) != ERR_OK) goto failed_inbox;
     *ret_replica = r;
     return ERR_OK;
-failed_parts:
-    view_drop(r->view);
-    links_free(r->links);
-    uv_mutex_destroy(&r->view_lock);
 failed_inbox:
     uv_mutex_destroy(&r->inbox.lock);
 failed:
@@ -363,6 +358,10 @@ void replica_set_keeper(struct replica *r, struct keeper *keeper)
 
 enum err replica_start(struct replica *r)
 {
+    enum err err = node_start(r->node, clock_ms(), clock_wall_us() / 1000, &r->actions);
+    if (err != ERR_OK) return err;
+    carry_out_all(r);
+    settle(r);
     if (uv_thread_create(&r->thread, run, r) != 0) return ERR_NOMEM;
     r->is_started = true;
     return ERR_OK;
@@ -389,8 +388,7 @@ void replica_free(struct replica *r)
     links_free(r->links);
     actions_release(&r->actions);
     posts_free(r->inbox.first);
-    view_drop(r->view);
-    uv_mutex_destroy(&r->view_lock);
+    views_release(&r->views);
     uv_mutex_destroy(&r->inbox.lock);
     free(r);
 }

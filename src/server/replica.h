@@ -27,6 +27,7 @@ struct replica_options {
 MUST_USE enum err replica_new(const struct replica_options *options, struct replica **ret_replica);
 /* Before replica_start; the keeper must run already by then. */
 void replica_set_keeper(struct replica *r, struct keeper *keeper);
+/* Starts the node, then the thread: once this has returned, workers may use the keyspace. */
 MUST_USE enum err replica_start(struct replica *r);
 /* After replica_quit, or when it was never started. NULL is fine. */
 void replica_free(struct replica *r);

@@ -94,19 +94,18 @@ static void on_found(void *context, const char *node)
 
 /* The end */
 
-static _Noreturn void exit_undone(struct serve *s, int status)
+static _Noreturn void exit_undone(int status)
 {
     log_tell_suppressed();
-    (void)s;
     _exit(status);
 }
 
 static void on_deadline(uv_timer_t *timer)
 {
     struct serve *s = timer->data;
-    if (s->phase == SERVE_ENDING) exit_undone(s, s->status); /* all is durable; a name's lookup hangs */
+    if (s->phase == SERVE_ENDING) exit_undone(s->status); /* all is durable; a name's lookup hangs */
     log_line(LOG_ERROR, "not everything could be made durable in %d s", STOP_MS / 1000);
-    exit_undone(s, 1);
+    exit_undone(1);
 }
 
 static void deadline_set(struct serve *s, uint64_t ms)
@@ -229,6 +228,7 @@ static enum err make_replica_and_keeper(struct serve *s)
         .journal = s->boot.journal,
         .storage = s->boot.storage,
         .files = s->boot.files,
+        .directory = s->boot.files ? server->settings->data_dir : NULL,
         .keyspace = node_keyspace(s->boot.node),
         .replicas = node_replicas(s->boot.node),
         .durability_sync = server->settings->durability_sync,
@@ -343,7 +343,7 @@ static void run(struct serve *s)
         handles_close(s);
     } else if (start(s) != ERR_OK) {
         log_line(LOG_ERROR, "cannot start: no more threads or file descriptors");
-        exit_undone(s, 1);
+        exit_undone(1);
     } else {
         s->status = 0;
     }

@@ -38,9 +38,17 @@ static enum err fixture_join(void *server, struct bytes address)
 static void fixture_info(void *server, struct service_info *ret_info)
 {
     (void)server;
-    *ret_info = (struct service_info){ .version = "0.1.0", .pid = 4711, .port = 8000, .uptime_ms = 90000000,
-                                       .workers = 2, .clients = 1, .memory_bytes = 3 << 20, .cpu_user_us = 1500000,
-                                       .cpu_system_us = 250000, .journal_bytes = 77, .durability_sync = true };
+    *ret_info = (struct service_info){ .version = "0.1.0",
+                                       .pid = 4711,
+                                       .port = 8000,
+                                       .uptime_ms = 90000000,
+                                       .workers = 2,
+                                       .clients = 1,
+                                       .memory_bytes = 3 << 20,
+                                       .cpu_user_us = 1500000,
+                                       .cpu_system_us = 250000,
+                                       .journal_bytes = 77,
+                                       .durability_sync = true };
 }
 
 static uint64_t fixture_stat(void *server, enum stats_item stat)
@@ -79,8 +87,9 @@ static inline void resp_fixture_init(struct resp_fixture *f)
     f->service = (struct service){ .ops = &fixture_ops, .server = f, .worker = f, .stats = &f->stats };
     REQUIRE(keyspace_new(&options, &f->service.keyspace) == ERR_OK);
     keyspace_set_own(f->service.keyspace, index);
-    f->peer = (struct peer_info){ .id = 3, .address = "127.0.0.1:50000", .local = "127.0.0.1:8000",
-                                  .connected_ms = UINT64_C(1795394842000) };
+    f->peer = (struct peer_info){
+        .id = 3, .address = "127.0.0.1:50000", .local = "127.0.0.1:8000", .connected_ms = UINT64_C(1795394842000)
+    };
     f->members[0] = fixture_member("localhost:8000", MEMBER_ALIVE);
     f->members[0].is_self = true;
     f->members[0].heard = false;

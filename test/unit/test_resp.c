@@ -11,14 +11,17 @@ struct conversation {
     struct bytes sent, expected;
     bool close;
 };
-#define SAYS(text) { (const uint8_t *)(text), sizeof(text) - 1 }
+#define SAYS(text)                                                                                                     \
+    {                                                                                                                  \
+        (const uint8_t *)(text), sizeof(text) - 1                                                                      \
+    }
 #define NO_ANSWER SAYS("")
 #define BROKEN(text) SAYS("-ERR Protocol error: " text "\r\n"), true
 #define HELLO_3                                                                                                        \
-    "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:3\r\n"       \
+    "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:3\r\n"     \
     "$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
 #define HELLO_2                                                                                                        \
-    "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:3\r\n"      \
+    "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:3\r\n"    \
     "$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
 #define NOT_A_NUMBER "-ERR value is not an integer or out of range\r\n"
 #define OVERFLOW "-ERR increment or decrement would overflow\r\n"
@@ -66,14 +69,16 @@ static const struct conversation framing[] = {
 static const struct conversation counting[] = {
     { "there and back", SAYS("INCR a\r\nincrby a 5\r\nIncrBy a -2\r\nDECR a\r\nDECRBY a 10\r\nGET a\r\nGET b\r\n"),
       SAYS(":1\r\n:6\r\n:4\r\n:3\r\n:-7\r\n$2\r\n-7\r\n$-1\r\n"), false },
-    { "the ends", SAYS("INCRBY a 9223372036854775807\r\nINCR a\r\nGET a\r\nDECRBY b 9223372036854775807\r\nDECR b\r\n"
-                       "DECR b\r\nGET b\r\nDECRBY a -9223372036854775808\r\n"),
+    { "the ends",
+      SAYS("INCRBY a 9223372036854775807\r\nINCR a\r\nGET a\r\nDECRBY b 9223372036854775807\r\nDECR b\r\n"
+           "DECR b\r\nGET b\r\nDECRBY a -9223372036854775808\r\n"),
       SAYS(":9223372036854775807\r\n" OVERFLOW "$19\r\n9223372036854775807\r\n:-9223372036854775807\r\n"
            ":-9223372036854775808\r\n" OVERFLOW "$20\r\n-9223372036854775808\r\n-ERR decrement would overflow\r\n"),
       false },
-    { "not numbers", SAYS("INCRBY a \" 1\"\r\nINCRBY a \"1 \"\r\nINCRBY a +1\r\nINCRBY a 1.0\r\nINCRBY a 1e3\r\n"
-                          "INCRBY a 0x10\r\nINCRBY a 007\r\nDECRBY a -0\r\nDECRBY a \"\"\r\nDECRBY a --1\r\n"
-                          "DECRBY a 123456789012345678901\r\nDECRBY a 9223372036854775808\r\nGET a\r\n"),
+    { "not numbers",
+      SAYS("INCRBY a \" 1\"\r\nINCRBY a \"1 \"\r\nINCRBY a +1\r\nINCRBY a 1.0\r\nINCRBY a 1e3\r\n"
+           "INCRBY a 0x10\r\nINCRBY a 007\r\nDECRBY a -0\r\nDECRBY a \"\"\r\nDECRBY a --1\r\n"
+           "DECRBY a 123456789012345678901\r\nDECRBY a 9223372036854775808\r\nGET a\r\n"),
       SAYS(NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER
                NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER "$-1\r\n"),
       false },
@@ -82,12 +87,14 @@ static const struct conversation counting[] = {
       SAYS(":1\r\n:1\r\n*4\r\n$1\r\n1\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n:3\r\n:2\r\n"), false },
     { "no name", SAYS("INCR \"\"\r\nGET \"\"\r\nMGET a \"\"\r\nEXISTS \"\"\r\nINCRBY \"\" 0\r\nPING\r\n"),
       SAYS(BAD_NAME BAD_NAME BAD_NAME BAD_NAME BAD_NAME "+PONG\r\n"), false },
-    { "any bytes name a counter", SAYS("*2\r\n$4\r\nINCR\r\n$4\r\n\0\r\n\xff\r\n*2\r\n$3\r\nGET\r\n$4\r\n\0\r\n\xff\r\n"),
+    { "any bytes name a counter",
+      SAYS("*2\r\n$4\r\nINCR\r\n$4\r\n\0\r\n\xff\r\n*2\r\n$3\r\nGET\r\n$4\r\n\0\r\n\xff\r\n"),
       SAYS(":1\r\n$1\r\n1\r\n"), false },
     { "arity", SAYS("INCR\r\nINCR a b\r\nGET\r\nINCRBY a\r\nMGET\r\nPING a b\r\n"),
-      SAYS("-ERR wrong number of arguments for 'incr' command\r\n-ERR wrong number of arguments for 'incr' command\r\n"
-           "-ERR wrong number of arguments for 'get' command\r\n-ERR wrong number of arguments for 'incrby' command\r\n"
-           "-ERR wrong number of arguments for 'mget' command\r\n-ERR wrong number of arguments for 'ping' command\r\n"),
+      SAYS(
+          "-ERR wrong number of arguments for 'incr' command\r\n-ERR wrong number of arguments for 'incr' command\r\n"
+          "-ERR wrong number of arguments for 'get' command\r\n-ERR wrong number of arguments for 'incrby' command\r\n"
+          "-ERR wrong number of arguments for 'mget' command\r\n-ERR wrong number of arguments for 'ping' command\r\n"),
       false },
     { "unknown", SAYS("SETX a 'b\"c'\r\n*2\r\n$8\r\nfoo\r\nbar\r\n$1\r\n\n\r\n\"\"\r\n"),
       SAYS("-ERR unknown command 'SETX', with args beginning with: 'a' 'b\"c' \r\n"
@@ -110,8 +117,9 @@ static const struct conversation connecting[] = {
       false },
     { "hello with all", SAYS("HELLO 3 AUTH default x SETNAME me\r\nCLIENT GETNAME\r\nRESET\r\nCLIENT GETNAME\r\n"),
       SAYS(HELLO_3 "$2\r\nme\r\n+RESET\r\n$-1\r\n"), false },
-    { "names", SAYS("CLIENT SETNAME a\r\nCLIENT GETNAME\r\nCLIENT SETNAME \"\"\r\nCLIENT GETNAME\r\nCLIENT ID\r\n"
-                    "CLIENT SETINFO LIB-NAME x\r\nCLIENT SETINFO lib-ver 1\r\nCLIENT SETINFO FOO x\r\n"),
+    { "names",
+      SAYS("CLIENT SETNAME a\r\nCLIENT GETNAME\r\nCLIENT SETNAME \"\"\r\nCLIENT GETNAME\r\nCLIENT ID\r\n"
+           "CLIENT SETINFO LIB-NAME x\r\nCLIENT SETINFO lib-ver 1\r\nCLIENT SETINFO FOO x\r\n"),
       SAYS("+OK\r\n$1\r\na\r\n+OK\r\n$-1\r\n:3\r\n+OK\r\n+OK\r\n-ERR Unrecognized option 'FOO'\r\n"), false },
     { "subcommands", SAYS("CLIENT\r\nCLIENT FOO\r\nCLIENT ID x\r\nCLIENT NO-EVICT on\r\nCLIENT NO-TOUCH x\r\n"),
       SAYS("-ERR wrong number of arguments for 'client' command\r\n"
@@ -125,8 +133,9 @@ static const struct conversation connecting[] = {
       false },
     { "select", SAYS("SELECT 0\r\nSELECT 1\r\nSELECT -1\r\nSELECT x\r\n"),
       SAYS("+OK\r\n-ERR DB index is out of range\r\n-ERR DB index is out of range\r\n" NOT_A_NUMBER), false },
-    { "replies off", SAYS("CLIENT REPLY OFF\r\nINCR a\r\nFOO\r\nCLIENT REPLY SKIP\r\nINCR a\r\nCLIENT REPLY ON\r\n"
-                          "GET a\r\n"),
+    { "replies off",
+      SAYS("CLIENT REPLY OFF\r\nINCR a\r\nFOO\r\nCLIENT REPLY SKIP\r\nINCR a\r\nCLIENT REPLY ON\r\n"
+           "GET a\r\n"),
       SAYS("+OK\r\n$1\r\n2\r\n"), false },
     { "one reply skipped", SAYS("CLIENT REPLY SKIP\r\nINCR a\r\nINCR a\r\nCLIENT REPLY x\r\n"),
       SAYS(":2\r\n-ERR syntax error\r\n"), false },
@@ -150,22 +159,25 @@ static const struct conversation administering[] = {
            "-ERR wrong number of arguments for 'config|set' command\r\n"
            "-ERR The server is running without a config file\r\n"),
       false },
-    { "keys of a command", SAYS("COMMAND GETKEYS incrby a 1\r\nCOMMAND GETKEYS mget a b\r\nCOMMAND GETKEYS ping x\r\n"
-                                "COMMAND GETKEYS nope x\r\nCOMMAND GETKEYS get a b\r\n"),
+    { "keys of a command",
+      SAYS("COMMAND GETKEYS incrby a 1\r\nCOMMAND GETKEYS mget a b\r\nCOMMAND GETKEYS ping x\r\n"
+           "COMMAND GETKEYS nope x\r\nCOMMAND GETKEYS get a b\r\n"),
       SAYS("*1\r\n$1\r\na\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n-ERR The command has no key arguments\r\n"
            "-ERR Invalid command specified\r\n-ERR Invalid number of arguments specified for command\r\n"),
       false },
-    { "list", SAYS("COMMAND LIST FILTERBY PATTERN *cr*y\r\nCOMMAND LIST FILTERBY ACLCAT write\r\n"
-                   "COMMAND LIST FILTERBY MODULE x\r\nCOMMAND LIST FILTERBY x y\r\n"),
+    { "list",
+      SAYS("COMMAND LIST FILTERBY PATTERN *cr*y\r\nCOMMAND LIST FILTERBY ACLCAT write\r\n"
+           "COMMAND LIST FILTERBY MODULE x\r\nCOMMAND LIST FILTERBY x y\r\n"),
       SAYS("*2\r\n$6\r\ndecrby\r\n$6\r\nincrby\r\n*4\r\n$4\r\ndecr\r\n$6\r\ndecrby\r\n$4\r\nincr\r\n$6\r\nincrby\r\n"
            "*0\r\n-ERR syntax error\r\n"),
       false },
     { "how a command is called", SAYS("COMMAND INFO incr nope\r\n"),
-      SAYS("*2\r\n*10\r\n$4\r\nincr\r\n:2\r\n*3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@write\r\n"
-           "+@string\r\n+@fast\r\n*0\r\n*1\r\n*6\r\n$5\r\nflags\r\n*3\r\n+RW\r\n+access\r\n+update\r\n$12\r\n"
-           "begin_search\r\n*4\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n*2\r\n$5\r\nindex\r\n:1\r\n$9\r\n"
-           "find_keys\r\n*4\r\n$4\r\ntype\r\n$5\r\nrange\r\n$4\r\nspec\r\n*6\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n"
-           ":1\r\n$5\r\nlimit\r\n:0\r\n*0\r\n$-1\r\n"),
+      SAYS(
+          "*2\r\n*10\r\n$4\r\nincr\r\n:2\r\n*3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@write\r\n"
+          "+@string\r\n+@fast\r\n*0\r\n*1\r\n*6\r\n$5\r\nflags\r\n*3\r\n+RW\r\n+access\r\n+update\r\n$12\r\n"
+          "begin_search\r\n*4\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n*2\r\n$5\r\nindex\r\n:1\r\n$9\r\n"
+          "find_keys\r\n*4\r\n$4\r\ntype\r\n$5\r\nrange\r\n$4\r\nspec\r\n*6\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n"
+          ":1\r\n$5\r\nlimit\r\n:0\r\n*0\r\n$-1\r\n"),
       false },
     { "peers", SAYS("QUIPU.PEERS\r\nquipu.join localhost:8009\r\nQUIPU.JOIN x\r\n"),
       SAYS("*1\r\n$14\r\nlocalhost:8001\r\n*1\r\n$14\r\nlocalhost:8001\r\n"
@@ -321,8 +333,8 @@ static void test_an_argument_of_1_mib_comes_byte_by_byte_in_linear_time(void **s
         consumed += result.consumed;
     }
     assert_int_equal(consumed, input.len);
-    assert_true(bytes_equal(buffer_view(&t->o.out),
-                            bytes_of_text("-ERR wrong number of arguments for 'echo' command\r\n")));
+    assert_true(
+        bytes_equal(buffer_view(&t->o.out), bytes_of_text("-ERR wrong number of arguments for 'echo' command\r\n")));
     buffer_release(&input);
     talk_free(t);
 }
@@ -372,8 +384,8 @@ static void test_a_name_may_be_1024_bytes_long(void **state)
         buffer_text(&input, "*3\r\n$4\r\nMGET\r\n$1\r\na\r\n");
         put_argument(&input, 'n', len);
     }
-    assert_true(bytes_equal(ask(t, buffer_view(&input)),
-                            bytes_of_text(":1\r\n*2\r\n$-1\r\n$1\r\n1\r\n" BAD_NAME BAD_NAME)));
+    assert_true(
+        bytes_equal(ask(t, buffer_view(&input)), bytes_of_text(":1\r\n*2\r\n$-1\r\n$1\r\n1\r\n" BAD_NAME BAD_NAME)));
     buffer_release(&input);
     talk_free(t);
 }
@@ -388,11 +400,12 @@ static void test_errors_show_128_bytes_of_a_client_and_no_line_ends(void **state
     buffer_text(&input, "$3\r\nx\r\n\r\n");
     put_argument(&input, 'a', 100);
     put_argument(&input, 'b', 100);
-    buffer_printf(&expected, "-ERR unknown command '%.*s', with args beginning with: 'x  ' '%.*s' '%.*s' \r\n", 128,
-                  "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
-                  "cccccccccccccccccccccccccccc",
-                  100, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                  128 - 6 - 103, "bbbbbbbbbbbbbbbbbbbbbbbbb");
+    buffer_printf(
+        &expected, "-ERR unknown command '%.*s', with args beginning with: 'x  ' '%.*s' '%.*s' \r\n", 128,
+        "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+        "cccccccccccccccccccccccccccc",
+        100, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        128 - 6 - 103, "bbbbbbbbbbbbbbbbbbbbbbbbb");
     assert_true(bytes_equal(ask(t, buffer_view(&input)), buffer_view(&expected)));
     buffer_release(&input);
     buffer_release(&expected);
@@ -518,14 +531,26 @@ static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end)
     const uint8_t type = *at;
     at = line + 1;
     switch (type) {
-    case '+': case '-': case ':': case '_': case ',': case '#': return at;
-    case '$': case '=':
+    case '+':
+    case '-':
+    case ':':
+    case '_':
+    case ',':
+    case '#':
+        return at;
+    case '$':
+    case '=':
         if (n < 0) return at;
         assert_true(end - at >= n + 2 && at[n] == '\r' && at[n + 1] == '\n');
         return at + n + 2;
-    case '%': n *= 2; break;
-    case '*': case '~': break;
-    default: fail_msg("type %c", type);
+    case '%':
+        n *= 2;
+        break;
+    case '*':
+    case '~':
+        break;
+    default:
+        fail_msg("type %c", type);
     }
     for (long i = 0; i < n; i++) at = skip_value(at, end);
     return at;
@@ -535,10 +560,25 @@ static void test_replies_are_well_formed_in_both_versions(void **state)
 {
     (void)state;
     static const char *const commands[] = {
-        "COMMAND\r\n", "COMMAND INFO\r\n", "COMMAND DOCS\r\n", "COMMAND DOCS get nope client|id config\r\n",
-        "COMMAND INFO client|id client nope exists\r\n", "COMMAND LIST\r\n", "COMMAND HELP\r\n", "CLIENT HELP\r\n",
-        "CONFIG HELP\r\n", "INFO\r\n", "INFO all\r\n", "INFO nope\r\n", "INFO server CPU\r\n", "CLIENT INFO\r\n",
-        "CONFIG GET *\r\n", "QUIPU.CLUSTER\r\n", "QUIPU.PEERS\r\n", "MGET a b\r\n", "TIME\r\n",
+        "COMMAND\r\n",
+        "COMMAND INFO\r\n",
+        "COMMAND DOCS\r\n",
+        "COMMAND DOCS get nope client|id config\r\n",
+        "COMMAND INFO client|id client nope exists\r\n",
+        "COMMAND LIST\r\n",
+        "COMMAND HELP\r\n",
+        "CLIENT HELP\r\n",
+        "CONFIG HELP\r\n",
+        "INFO\r\n",
+        "INFO all\r\n",
+        "INFO nope\r\n",
+        "INFO server CPU\r\n",
+        "CLIENT INFO\r\n",
+        "CONFIG GET *\r\n",
+        "QUIPU.CLUSTER\r\n",
+        "QUIPU.PEERS\r\n",
+        "MGET a b\r\n",
+        "TIME\r\n",
     };
     struct talk *t = talk_new();
     for (int version = 2; version <= 3; version++) {
@@ -579,9 +619,16 @@ static void test_info_has_what_clients_read(void **state)
 {
     (void)state;
     static const char *const fields[] = {
-        "# Server\r\nredis_version:7.2.4\r\nquipu_version:0.1.0\r\n", "loading:0\r\n", "role:master\r\n",
-        "connected_clients:1\r\n", "used_memory:3145728\r\nused_memory_human:3.00M\r\n", "used_cpu_user:1.500000\r\n",
-        "db0:keys=2,expires=0,avg_ttl=0\r\n", "blocked_clients:0\r\n", "master_repl_offset:0\r\n", "quipu_peers:1\r\n",
+        "# Server\r\nredis_version:7.2.4\r\nquipu_version:0.1.0\r\n",
+        "loading:0\r\n",
+        "role:master\r\n",
+        "connected_clients:1\r\n",
+        "used_memory:3145728\r\nused_memory_human:3.00M\r\n",
+        "used_cpu_user:1.500000\r\n",
+        "db0:keys=2,expires=0,avg_ttl=0\r\n",
+        "blocked_clients:0\r\n",
+        "master_repl_offset:0\r\n",
+        "quipu_peers:1\r\n",
     };
     struct talk *t = talk_new();
     assert_answer(t, "INCR a\r\nINCR b\r\n", ":1\r\n:1\r\n");

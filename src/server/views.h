@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* views: the view of the cluster that is current. The replica thread replaces it, any thread takes a hold on it; the
+ * lock is held for the pointer's sake only, and an old view lives until its last holder drops it. */
+#ifndef QUIPU_SERVER_VIEWS_H
+#define QUIPU_SERVER_VIEWS_H
+
+#include "base/err.h"
+#include "node/view.h"
+
+#include <uv.h>
+
+struct views {
+    uv_mutex_t lock;
+    const struct view *current; /* under the lock */
+    atomic_bool is_asked;       /* since it was last replaced on time */
+};
+
+/* Takes over one hold on first. */
+MUST_USE enum err views_init(struct views *v, const struct view *first);
+void views_release(struct views *v);
+/* Takes over one hold on fresh. */
+void views_replace(struct views *v, const struct view *fresh);
+/* *ret_is_first: nobody has asked since views_was_asked last said so. */
+const struct view *views_hold(struct views *v, bool *ret_is_first);
+/* Whether anybody has asked since the last call. */
+bool views_was_asked(struct views *v);
+bool views_is_asked(const struct views *v);
+
+#endif
