@@ -2,13 +2,15 @@
 /* keyspace: all counters of this node, in shards that workers and the replica thread share.
  *
  * A counter's entry of this node's own replica is {seq, net_durable, pending}: workers add to pending and put the
- * counter on its shard's dirty list; the replica thread takes the lists for a commit, which gives out sequence numbers,
- * and publishes seq and net once the commit is durable. Invariants:
+ * counter on its shard's dirty list; the replica thread takes the lists for a commit, which gives out sequence
+ * numbers, and publishes seq and net once the commit is durable. Invariants:
  *  (1) Only (seq, net_durable) ever leaves the node; a seq is never given to a value that is not in a commit's block.
  *  (2) A read shows durable and pending together: the node's own writes at once.
- *  (3) A counter is on its shard's dirty list at most once, and on it whenever it has a change that no commit has taken.
- *  (4) A shard knows, under its lock, the number of the commit that will take its dirty list. That number, or the one of
- *      the commit that has taken the change and is not on disk yet, is what `commit` in a result says. It always comes.
+ *  (3) A counter is on its shard's dirty list at most once, and on it whenever it has a change that no commit has
+ *      taken.
+ *  (4) A shard knows, under its lock, the number of the commit that will take its dirty list. That number, or the one
+ *      of the commit that has taken the change and is not on disk yet, is what `commit` in a result says. It always
+ *      comes.
  *  (5) Several commits may be under way; they are published in order.
  * A counter never moves: a cell reference stays good for the life of the process. */
 #ifndef QUIPU_COUNT_KEYSPACE_H
@@ -59,7 +61,7 @@ uint64_t keyspace_count(const struct keyspace *k);
 uint64_t keyspace_bytes(const struct keyspace *k);
 /* From now on writes end with this error; ERR_OK takes them again. */
 void keyspace_refuse_writes(struct keyspace *k, enum err reason);
-enum err keyspace_writes_refused(const struct keyspace *k);
+MUST_USE enum err keyspace_writes_refused(const struct keyspace *k);
 /* True if some dirty list may not be empty. */
 bool keyspace_is_dirty(const struct keyspace *k);
 
@@ -102,8 +104,8 @@ struct batch {
 void batch_release(struct batch *b);
 
 /* Takes all dirty lists for commit number `commit` (the first is 1, then one above the last), gives seqs from
- * seq_first on, writes each entry to the block and its seq and net to the batch. Afterwards every shard's number is commit + 1. The block
- * writer was begun with from = seq_first - 1; nothing dirty leaves batch and block empty.
+ * seq_first on, writes each entry to the block and its seq and net to the batch. Afterwards every shard's number is
+ * commit + 1. The block writer was begun with from = seq_first - 1; nothing dirty leaves batch and block empty.
  * ERR_NOMEM: a part may be in batch and block, whole and sound; the commit is complete, and may be answered, only after
  * another call with the very same arguments has returned OK. */
 struct block_writer;

@@ -106,6 +106,8 @@ MUST_USE enum err snapshot_append(struct snapshot *s, uint8_t kind, struct bytes
  * journal itself is still sound, since a snapshot replaces nothing before it is finished. */
 MUST_USE enum err snapshot_step(struct snapshot *s, uint32_t cells_max, bool *ret_done);
 MUST_USE enum err snapshot_finish(struct snapshot *s);
+/* The file being written: after the last step a sync of it on another thread leaves snapshot_finish little to sync. */
+struct storage_file *snapshot_file(struct snapshot *s);
 void snapshot_free(struct snapshot *s); /* removes an unfinished file; NULL is fine */
 
 #endif

@@ -139,6 +139,11 @@ static enum err finish_file(struct snapshot *s)
     return storage->ops->rename(storage->disk, NAME_SNAPSHOT_NEW, name);
 }
 
+struct storage_file *snapshot_file(struct snapshot *s)
+{
+    return s->file;
+}
+
 enum err snapshot_finish(struct snapshot *s)
 {
     REQUIRE(s->is_walked && !s->is_finished);

@@ -168,7 +168,9 @@ static bool objected(struct node *n, struct peer_link *l, const struct hello *he
     if (objection == OBJECTION_NONE) return false;
     if (objection == OBJECTION_SELF) {
         struct contact *contact = l->dialled ? membership_contact_of(&n->members, l->id) : NULL;
-        if (contact) contact->is_self = true;
+        /* A seed may be a DNS name that stands for this node among others: another attempt may reach those. */
+        if (contact) contact->is_self = contact->kind != CONTACT_SEED;
+        l->to_self = true;
         link_close(n, l, objection_text(objection));
         return true;
     }
@@ -349,7 +351,7 @@ static void dial_ended(struct node *n, struct peer_link *l, const char *reason)
     }
     uint64_t lived_ms = l->talking_ms > 0 ? n->now_ms - l->talking_ms : 0;
     uint64_t delay = membership_dial_ended(&n->members, c, lived_ms, n->now_ms);
-    if (delay > 0 && !n->stopping) node_notice(n, NOTICE_RETRY, c->address, delay, reason);
+    if (delay > 0 && !n->stopping && !l->to_self) node_notice(n, NOTICE_RETRY, c->address, delay, reason);
 }
 
 void link_down(struct node *n, struct peer_link *l, const char *reason)

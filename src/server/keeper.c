@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "server/files.h"
 #include "server/histogram.h"
+#include "server/jobs.h"
 #include "server/log.h"
 
 #include <stdlib.h>
@@ -14,17 +15,6 @@
 #define FULL_RETRY_MS 500
 #define SLICE_CELLS 1024
 #define SLICE_PERIOD_NS 5000000 /* of a snapshot, while appends keep coming */
-
-struct job {
-    enum action_kind kind;
-    uint64_t number, segment;
-    struct record *records;
-    uint32_t count;
-};
-struct jobs {
-    struct job *items;
-    uint32_t count, cap;
-};
 
 struct keeper {
     struct keeper_options options;
@@ -40,8 +30,7 @@ struct keeper {
     atomic_bool has_given; /* a hint, for the snapshot to step aside */
 
     /* The journal thread only. */
-    struct jobs jobs; /* changes places with given when all are done */
-    uint32_t jobs_done;
+    struct jobs jobs;  /* taken from given and not done yet */
     uint64_t appended; /* last append handed to the journal */
     struct keeper_progress progress;
     uv_timer_t sync_timer, retry_timer;
@@ -52,6 +41,9 @@ struct keeper {
     uint64_t sync_append, sync_began_ns, sync_ended_ns;
     bool is_syncing, is_quitting, has_synced;
     struct snapshot *snapshot;
+    uv_work_t snapshot_work; /* while is_snapshot_syncing: the pool's thread syncs the snapshot's file */
+    enum err snapshot_sync_result;
+    bool is_snapshot_syncing;
     uint64_t slice_ended_ns;
     bool was_all_durable;
 
@@ -209,6 +201,32 @@ static void snapshot_end(struct keeper *k, enum err result)
     tell(k);
 }
 
+static void in_pool_snapshot_sync(uv_work_t *work)
+{
+    struct keeper *k = work->data;
+    k->snapshot_sync_result = k->options.storage.ops->sync(snapshot_file(k->snapshot));
+}
+
+static void after_snapshot_sync(uv_work_t *work, int status)
+{
+    struct keeper *k = work->data;
+    REQUIRE(status == 0);
+    k->is_snapshot_syncing = false;
+    enum err err = k->snapshot_sync_result;
+    if (err == ERR_OK) err = snapshot_finish(k->snapshot);
+    snapshot_end(k, err);
+    quit_if_done(k);
+}
+
+/* Most of the file reaches the disk while appends go on; snapshot_finish, for which they wait, has little left to sync.
+ */
+static void snapshot_sync_beside(struct keeper *k)
+{
+    (void)uv_idle_stop(&k->idle); /* always 0 */
+    k->is_snapshot_syncing = true;
+    REQUIRE(uv_queue_work(&k->loop, &k->snapshot_work, in_pool_snapshot_sync, after_snapshot_sync) == 0);
+}
+
 static void on_idle(uv_idle_t *idle)
 {
     struct keeper *k = idle->data;
@@ -216,9 +234,11 @@ static void on_idle(uv_idle_t *idle)
     if (has_company && uv_hrtime() - k->slice_ended_ns < SLICE_PERIOD_NS) return;
     bool is_complete = false;
     enum err err = snapshot_step(k->snapshot, SLICE_CELLS, &is_complete);
-    if (err == ERR_OK && is_complete) err = snapshot_finish(k->snapshot);
     k->slice_ended_ns = uv_hrtime();
-    if (err != ERR_OK || is_complete) snapshot_end(k, err);
+    if (err != ERR_OK)
+        snapshot_end(k, err);
+    else if (is_complete)
+        snapshot_sync_beside(k);
 }
 
 static enum err snapshot_start(struct keeper *k, const struct job *job)
@@ -240,13 +260,6 @@ static enum err snapshot_start(struct keeper *k, const struct job *job)
 }
 
 /* Jobs */
-
-static void job_release(struct job *job)
-{
-    for (uint32_t i = 0; i < job->count; i++) shared_drop(job->records[i].bytes);
-    mem_free(job->records);
-    *job = (struct job){ 0 };
-}
 
 static void append(struct keeper *k, const struct job *job)
 {
@@ -293,33 +306,9 @@ static bool do_job(struct keeper *k, const struct job *job)
 
 static void do_jobs(struct keeper *k)
 {
-    while (k->jobs_done < k->jobs.count) {
-        struct job *job = &k->jobs.items[k->jobs_done];
+    for (const struct job *job; (job = jobs_first(&k->jobs)); jobs_drop_first(&k->jobs))
         if (!do_job(k, job)) return;
-        job_release(job);
-        k->jobs_done++;
-    }
     (void)write_appended(k); /* when full, the timer tries again */
-}
-
-/* Under the lock: takes what was given, behind what could not be done yet. */
-static enum err take_given(struct keeper *k)
-{
-    if (k->jobs_done == k->jobs.count) {
-        struct jobs empty = k->jobs;
-        empty.count = 0;
-        k->jobs = k->given;
-        k->given = empty;
-        k->jobs_done = 0;
-        return ERR_OK;
-    }
-    uint32_t count = k->jobs.count + k->given.count;
-    struct job *grown = mem_resize(k->jobs.items, count * sizeof *grown);
-    if (!grown) return ERR_NOMEM;
-    memcpy(grown + k->jobs.count, k->given.items, k->given.count * sizeof *grown);
-    k->jobs = (struct jobs){ grown, count, count };
-    k->given.count = 0;
-    return ERR_OK;
 }
 
 static void on_async(uv_async_t *async)
@@ -327,7 +316,7 @@ static void on_async(uv_async_t *async)
     struct keeper *k = async->data;
     uv_mutex_lock(&k->lock);
     atomic_store_explicit(&k->has_given, false, memory_order_relaxed);
-    enum err err = take_given(k);
+    enum err err = jobs_move(&k->jobs, &k->given);
     bool asked_to_quit = k->is_quit_asked;
     uv_mutex_unlock(&k->lock);
     if (err != ERR_OK) keeper_die(k, "queue", err);
@@ -358,11 +347,11 @@ static void handles_close(struct keeper *k)
 
 static void quit_if_done(struct keeper *k)
 {
-    if (!k->is_quitting || k->is_syncing || uv_is_closing((uv_handle_t *)&k->async)) return;
+    if (!k->is_quitting || k->is_syncing || k->is_snapshot_syncing || uv_is_closing((uv_handle_t *)&k->async)) return;
     snapshot_free(k->snapshot);
     k->snapshot = NULL;
     sync_now(k);
-    k->was_all_durable = k->progress.synced == k->appended && k->jobs_done == k->jobs.count;
+    k->was_all_durable = k->progress.synced == k->appended && jobs_is_empty(&k->jobs);
     handles_close(k);
 }
 
@@ -387,6 +376,7 @@ static enum err loop_init(struct keeper *k)
     k->retry_timer.data = k;
     k->idle.data = k;
     k->sync_work.data = k;
+    k->snapshot_work.data = k;
     return ERR_OK;
 }
 
@@ -423,10 +413,8 @@ void keeper_free(struct keeper *k)
         run(k);
     }
     REQUIRE(uv_loop_close(&k->loop) == 0);
-    for (uint32_t i = k->jobs_done; i < k->jobs.count; i++) job_release(&k->jobs.items[i]);
-    for (uint32_t i = 0; i < k->given.count; i++) job_release(&k->given.items[i]);
-    mem_free(k->jobs.items);
-    mem_free(k->given.items);
+    jobs_release(&k->jobs);
+    jobs_release(&k->given);
     uv_mutex_destroy(&k->lock);
     journal_close(k->journal);
     free(k);
@@ -434,36 +422,14 @@ void keeper_free(struct keeper *k)
 
 /* From other threads */
 
-static enum err jobs_grow(struct jobs *jobs)
-{
-    uint32_t cap = jobs->cap > 0 ? 2 * jobs->cap : 16;
-    struct job *grown = mem_resize(jobs->items, cap * sizeof *grown);
-    if (!grown) return ERR_NOMEM;
-    jobs->items = grown;
-    jobs->cap = cap;
-    return ERR_OK;
-}
-
 enum err keeper_give(struct keeper *k, struct action *action)
 {
-    struct job job = {
-        .kind = action->kind,
-        .number = action->as.append.number,
-        .segment = action->as.append.segment,
-        .records = action->as.append.records,
-        .count = action->as.append.count,
-    };
-    if (action->kind == ACTION_ROTATE) job = (struct job){ .kind = ACTION_ROTATE };
     uv_mutex_lock(&k->lock);
-    enum err err = k->given.count < k->given.cap ? ERR_OK : jobs_grow(&k->given);
-    if (err == ERR_OK) k->given.items[k->given.count++] = job;
+    enum err err = jobs_add(&k->given, action);
     atomic_store_explicit(&k->has_given, true, memory_order_relaxed);
     uv_mutex_unlock(&k->lock);
-    if (err != ERR_OK) return err;
-    action->as.append.records = NULL;
-    action->as.append.count = 0;
-    uv_async_send(&k->async);
-    return ERR_OK;
+    if (err == ERR_OK) uv_async_send(&k->async);
+    return err;
 }
 
 bool keeper_quit(struct keeper *k)

@@ -207,7 +207,7 @@ class Monkey:
         pass_time(self.random.uniform(0, 0.3))
 
     def restart_all(self) -> None:
-        politely = self.random.random() < 0.5
+        politely = self.done["restarts"] % 2 == 1
         for node in self.nodes:
             node.may_be_dead = True
             node.process.signal(15 if politely else 9)
