@@ -162,7 +162,6 @@ static inline enum err shard_add(struct keyspace *k, struct shard *s, uint32_t n
 
 enum err keyspace_add(struct keyspace *k, uint64_t hash, struct bytes name, int64_t delta, struct seen *ret_seen)
 {
-    REQUIRE(delta != 0);
     if (name.len == 0 || name.len > NAME_BYTES_MAX) return ERR_INVALID;
     enum err err = keyspace_writes_refused(k);
     if (err != ERR_OK) return err;

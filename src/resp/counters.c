@@ -50,23 +50,12 @@ static void reply_refused(struct resp_session *s, enum err err)
     }
 }
 
-/* Changes nothing; Redis would make an absent counter with the value 0, which a sum of increments cannot tell from
- * none. */
-static enum err add_nothing(struct resp_session *s, const struct request *q, struct seen *ret_seen)
-{
-    struct bytes name = request_arg(q, 1);
-    if (!name_is_sound(name)) return ERR_INVALID;
-    keyspace_get(s->keyspace, q->hash, name, ret_seen);
-    return ERR_OK;
-}
-
 static inline void counter_add(struct resp_session *s, const struct request *q, int64_t delta)
 {
     struct seen seen;
-    enum err err =
-        delta != 0 ? keyspace_add(s->keyspace, q->hash, request_arg(q, 1), delta, &seen) : add_nothing(s, q, &seen);
+    enum err err = keyspace_add(s->keyspace, q->hash, request_arg(q, 1), delta, &seen);
     if (__builtin_expect(err == ERR_OK, 1)) {
-        s->increments += delta != 0;
+        s->increments++;
         gate_raise(s, seen.commit);
         reply_integer(&s->reply, seen.value);
         return;

@@ -15,6 +15,9 @@
  *      exactly the writes noted before its beginning, and nothing counts as synced that the process was not told.
  *  (2) A file is known by its inode, which a rename does not change. Names last when the directory was synced.
  *  (3) The log is opened for appending and each record is one call, so records of several threads do not mix. */
+/* Both names of each call, open and open64, are made here, so the headers must not turn one into the other. */
+#undef _FILE_OFFSET_BITS
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -82,7 +82,8 @@ static const struct conversation counting[] = {
       SAYS(NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER
                NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER NOT_A_NUMBER "$-1\r\n"),
       false },
-    { "nothing added", SAYS("INCRBY a 0\r\nINCR a\r\nDECRBY a 0\r\n"), SAYS(":0\r\n:1\r\n:1\r\n"), false },
+    { "nothing added makes a counter", SAYS("INCRBY a 0\r\nEXISTS a\r\nINCR a\r\nDECRBY a 0\r\n"),
+      SAYS(":0\r\n:1\r\n:1\r\n:1\r\n"), false },
     { "several at once", SAYS("INCR a\r\nINCR b\r\nMGET a x b a\r\nEXISTS a a x b\r\nDBSIZE\r\n"),
       SAYS(":1\r\n:1\r\n*4\r\n$1\r\n1\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n:3\r\n:2\r\n"), false },
     { "no name", SAYS("INCR \"\"\r\nGET \"\"\r\nMGET a \"\"\r\nEXISTS \"\"\r\nINCRBY \"\" 0\r\nPING\r\n"),
@@ -487,7 +488,7 @@ static void test_what_happens_is_counted(void **state)
     struct talk *t = talk_new();
     ask(t, bytes_of_text("INCR a\r\nDECRBY a 2\r\nINCRBY a 0\r\nGET a\r\nMGET a b\r\nFOO\r\nINCR\r\n*x\r\n"));
     assert_int_equal(stats_get(&t->f.stats, STAT_resp_commands), 7);
-    assert_int_equal(stats_get(&t->f.stats, STAT_increments), 2);
+    assert_int_equal(stats_get(&t->f.stats, STAT_increments), 3);
     assert_int_equal(stats_get(&t->f.stats, STAT_reads), 3);
     assert_int_equal(stats_get(&t->f.stats, STAT_resp_errors), 2);
     assert_int_equal(stats_get(&t->f.stats, STAT_protocol_errors), 1);
