@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -39,7 +40,7 @@ def free_ports(count):
                 if socket.has_ipv6:
                     stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
             except OSError as error:
-                if error.errno == 98:  # EADDRINUSE; a machine without ::1 says something else
+                if error.errno == errno.EADDRINUSE:  # a machine without ::1 says something else
                     continue
             ports.append(port)
         return ports
@@ -116,13 +117,17 @@ class Server:
     def wait_until_ready(self):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise BenchError(f"{self.title} ended by itself; its log ends with:\n{self.log_tail()}")
             with contextlib.suppress(OSError, BenchError), contextlib.closing(Client(self.port)) as client:
                 if client.ask(b"PING") == b"PONG":
                     return
-            time.sleep(0.02)
+            self.let_run(0.02)
         raise BenchError(f"{self.title} did not answer within {START_SECONDS} s; its log ends with:\n{self.log_tail()}")
+
+    def let_run(self, seconds):
+        """Lets time pass. That the server ends meanwhile is an error."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+            raise BenchError(f"{self.title} ended by itself; its log ends with:\n{self.log_tail()}")
 
     def stop(self):
         if self.process and self.process.poll() is None:

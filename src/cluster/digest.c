@@ -26,8 +26,13 @@ static enum err digest_cover(struct digest *d, uint32_t count)
     return ERR_OK;
 }
 
-enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body, digest_visitor *visitor,
-                     void *context)
+/* A whole digest stands for itself: what it does not name is not known. */
+static void digest_unclaim(struct digest *d)
+{
+    for (uint32_t i = 0; i < d->count; i++) d->claims[i].known = d->claims[i].durable = 0;
+}
+
+enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body)
 {
     bool whole;
     struct reader items;
@@ -35,15 +40,15 @@ enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes b
     enum err err = digest_read(body, &whole, &items);
     if (err != ERR_OK) return err;
     if (!whole && !d->heard_whole) return ERR_CORRUPT;
+    if (whole) digest_unclaim(d);
     while (digest_next(&items, &item)) {
         uint32_t replica;
+        if (item.durable > item.known) return ERR_CORRUPT;
         err = replicas_intern(replicas, &item.replica, &replica);
         if (err == ERR_OK) err = digest_cover(d, replica + 1);
-        if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
-        if (item.durable > item.known) return ERR_CORRUPT;
+        if (err != ERR_OK) return err == ERR_INVALID ? ERR_CORRUPT : err;
         d->claims[replica].known = item.known;
         d->claims[replica].durable = item.durable;
-        if (visitor) visitor(context, replica, &item);
     }
     d->heard_whole = true;
     return ERR_OK;

@@ -27,12 +27,9 @@ void digest_release(struct digest *d);
 /* What the peer claims of a replica; zeroes if it said nothing of it. */
 struct claim digest_claim(const struct digest *d, uint32_t replica);
 
-/* Takes in a digest frame's body. Replicas not met before are added to the table. ERR_CORRUPT, ERR_NOMEM. visitor (may
- * be NULL) hears of each item. */
-struct digest_item;
-typedef void digest_visitor(void *context, uint32_t replica, const struct digest_item *item);
-MUST_USE enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body, digest_visitor *visitor,
-                              void *context);
+/* Takes in a digest frame's body. Replicas not met before are added to the table. ERR_CORRUPT, ERR_NOMEM, ERR_TOO_LONG:
+ * the table is full. After an error the link is to end. */
+MUST_USE enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body);
 /* Writes what this node knows: everything the first time, then what rose since it was last told, of one replica or of
  * all (REPLICA_NONE). The node's own replica stands in the table as known as far as it is durable, so that nothing
  * is claimed that a crash could take back. *ret_count is the number of items; with 0 of a digest that is not the first

@@ -280,6 +280,7 @@ uint64_t membership_wake_at_ms(const struct membership *m, uint64_t now_ms)
     for (uint32_t i = 0; i < m->members_count; i++) {
         const struct member *who = &m->members[i];
         uint64_t at = who->asking ? who->asked_ms + m->ask_wait_ms : ask_at_ms(m, who);
+        if (who->asking && who->vouched) at = now_ms;
         if (at < wake) wake = at;
     }
     bool budget = m->dials_in_window < DIALS_PER_SECOND_MAX;

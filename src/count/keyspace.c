@@ -81,6 +81,15 @@ void keyspace_prefetch(const struct keyspace *k, uint64_t hash)
     __builtin_prefetch((const void *)(slots + table_home(cap, hash) * sizeof(uint32_t)));
 }
 
+void keyspace_prefetch_cell(const struct keyspace *k, uint64_t hash)
+{
+    struct shard *s = keyspace_shard(k, hash);
+    spinlock_take(&s->lock);
+    uint32_t number = table_guess(s, hash);
+    if (number > 0) __builtin_prefetch(shard_cell(s, number), 1);
+    spinlock_give(&s->lock);
+}
+
 void keyspace_refuse_writes(struct keyspace *k, enum err reason)
 {
     atomic_store_explicit(&k->refused, (int)reason, memory_order_relaxed);

@@ -38,8 +38,11 @@ void keyspace_free(struct keyspace *k);
 /* ---- Any thread ---- */
 
 uint64_t keyspace_hash(const struct keyspace *k, struct bytes name);
-/* Starts loading what an operation on this hash will touch. Takes no lock; a hint only. */
+/* Start loading what an operation on this hash will touch; hints only. For a batch: the first for each of its hashes,
+ * then the second for each, then the operations. The first takes no lock; the second takes the shard's for a moment, to
+ * read what the first has loaded. */
 void keyspace_prefetch(const struct keyspace *k, uint64_t hash);
+void keyspace_prefetch_cell(const struct keyspace *k, uint64_t hash);
 
 /* What an operation saw. commit: the reply must not leave before this commit was written or synced; 0 if it need not
  * wait. */

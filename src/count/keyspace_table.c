@@ -98,6 +98,17 @@ uint32_t table_find(const struct shard *s, uint64_t hash, struct bytes name)
     return 0;
 }
 
+uint32_t table_guess(const struct shard *s, uint64_t hash)
+{
+    const struct table *t = table_of(s, hash);
+    const uint32_t *slots = table_slots(t);
+    const uint32_t cap = table_cap(t), want = slot_of(t, hash, 0);
+    for (uint32_t at = table_home(cap, hash); slots[at] != 0; at = at + 1 < cap ? at + 1 : 0) {
+        if ((slots[at] ^ want) >> t->cell_bits == 0) return slot_number(t, slots[at]);
+    }
+    return 0;
+}
+
 /* Keeps invariant (5) for looks that begin before `end`, and for one slot after what is there. */
 static void table_zero(struct shard *s, uint64_t end)
 {

@@ -17,6 +17,8 @@ size_t table_bytes(const struct shard *s);
 
 /* 0 if there is no counter of this name. */
 uint32_t table_find(const struct shard *s, uint64_t hash, struct bytes name);
+/* The first cell on the way whose tag is the hash's, which is nearly always the right one; no cell is looked at. */
+uint32_t table_guess(const struct shard *s, uint64_t hash);
 /* Before a new counter: goes on with growing, or begins to. After ERR_OK the next table_insert cannot fail.
  * *ret_retired is set to a table that is no longer used, if there is one: freeing it can take long, and wants no lock.
  */

@@ -60,10 +60,6 @@ bool exchange_read_object(struct exchange *x, struct json_object *ret_object, js
 enum err exchange_add(struct exchange *x, struct bytes name, int64_t delta, struct seen *ret_seen)
 {
     const struct service *service = x->service;
-    if (delta == 0) {
-        exchange_read(x, name, ret_seen);
-        return ERR_OK;
-    }
     *ret_seen = (struct seen){ 0 };
     enum err err = keyspace_add(service->keyspace, keyspace_hash(service->keyspace, name), name, delta, ret_seen);
     answer_saw(x->answer, ret_seen->commit);

@@ -98,6 +98,11 @@ void node_send(struct node *n, struct peer_link *l, struct shared *frame)
     stats_add(n->stats, STAT_peer_bytes_out, frame->len);
 }
 
+bool node_may_answer(const struct peer_link *l)
+{
+    return l->outstanding < LINK_ANSWERS_BYTES_MAX;
+}
+
 void node_send_body(struct node *n, struct peer_link *l, enum frame_kind kind, struct buffer *body)
 {
     if (buffer_end(body) != ERR_OK)

@@ -77,20 +77,31 @@ static void want_send(struct node *n, struct peer_link *l, uint32_t replica)
     sync->want_accepted = sync->accepted;
 }
 
+/* Reads the block through, so that nothing can fail once it is in the journal: every replica that it names is in the
+ * table afterwards. ERR_TOO_LONG: that is full. */
+static enum err block_inspect(struct node *n, struct bytes block, struct incoming *item)
+{
+    struct block_reader reader;
+    struct bytes name;
+    struct entry entry;
+    enum err err = block_open(&reader, block);
+    if (err != ERR_OK) return err;
+    item->head = reader.head;
+    while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) extras_free(entry.extras);
+    return err == ERR_STALE ? replicas_intern(n->replicas, &item->head.replica, &item->replica) : err;
+}
+
 void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
 {
     struct incoming item = { 0 };
-    struct block_reader reader;
-    enum err err = block_check(body);
-    if (err == ERR_OK) err = block_open(&reader, body);
-    if (err == ERR_OK) err = replicas_intern(n->replicas, &reader.head.replica, &item.replica);
+    enum err err = block_inspect(n, body, &item);
     struct replica_sync *sync = err == ERR_OK ? sync_of(n, item.replica) : NULL;
     if (!sync) {
         if (err == ERR_NOMEM) n->failed = true;
-        if (!n->failed) link_broken(n, l, "a damaged block of entries");
+        const char *what = err == ERR_TOO_LONG ? "more replicas than fit" : "a damaged block of entries";
+        if (!n->failed) link_broken(n, l, what);
         return;
     }
-    item.head = reader.head;
     /* Nobody else writes this node's entries; while the disk is full nothing can be taken in, and it is asked for
      * again when there is room. */
     if (item.replica == n->own || n->journal_full) return;
@@ -109,29 +120,24 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
     if (claims) sync->accepted = item.head.to;
 }
 
-struct digest_visit {
-    struct node *node;
-    struct peer_link *link;
-};
-
-static void digest_check(void *context, uint32_t replica, const struct digest_item *item)
+/* Once a link: a peer repeats itself. */
+static void digest_check_own(struct node *n, struct peer_link *l, const struct claim *mine)
 {
-    struct digest_visit *visit = context;
-    struct node *n = visit->node;
-    if (replica != n->own || !sync_of(n, replica)) return;
-    uint64_t durable = replicas_known(n->replicas, n->own)->durable;
-    if (item->known > durable) node_notice(n, NOTICE_ROLLBACK, link_name(n, visit->link), item->known, "");
+    if (l->rollback_told || mine->known <= replicas_known(n->replicas, n->own)->durable) return;
+    l->rollback_told = true;
+    node_notice(n, NOTICE_ROLLBACK, link_name(n, l), mine->known, "");
 }
 
 void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)
 {
     bool first = !l->digest.heard_whole;
-    struct digest_visit visit = { n, l };
-    enum err err = digest_take(&l->digest, n->replicas, body, digest_check, &visit);
+    enum err err = digest_take(&l->digest, n->replicas, body);
     if (err == ERR_NOMEM) n->failed = true;
     if (err == ERR_CORRUPT) link_broken(n, l, "a damaged digest");
+    if (err == ERR_TOO_LONG) link_broken(n, l, "more replicas than fit");
     if (err != ERR_OK) return;
     struct claim mine = digest_claim(&l->digest, n->own);
+    digest_check_own(n, l, &mine);
     if (mine.durable >= replicas_known(n->replicas, n->own)->durable) l->lag_since_ms = 0;
     if (first) lanes_serve(n, l, n->own, mine.known);
 }

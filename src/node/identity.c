@@ -41,6 +41,7 @@ static void write_vector(const struct node *n, struct buffer *out)
 {
     for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
         const struct known *known = replicas_known(n->replicas, i);
+        if (known->known == 0) continue; /* hearsay, from a digest or another's reset */
         struct digest_item item = { *replicas_id(n->replicas, i), known->known, known->durable, known->nonce };
         digest_put(out, &item);
     }

@@ -32,6 +32,9 @@
 #define READY_AFTER_MS 10000u
 #define SNAPSHOT_BYTES_DEFAULT (24u << 20)
 #define HANDSHAKES_MAX 128u
+#define HANDSHAKE_BYTES_MAX 4096u           /* of a frame from somebody who has not said who it is */
+#define LINK_ANSWERS_BYTES_MAX (256u << 10) /* with more than this unread a peer's questions are not answered */
+#define LINK_UNREAD_BYTES_MAX (16u << 20)   /* with more than this unread the link ends */
 #define ASKED_MAX 3u
 
 /* What is on its way into the keyspace for one replica. */
@@ -77,6 +80,8 @@ struct action *node_act(struct node *n, enum action_kind kind); /* NULL: no memo
 void node_notice(struct node *n, enum notice_kind kind, const char *node, uint64_t number, const char *detail);
 void node_send(struct node *n, struct peer_link *l, struct shared *frame); /* takes over one hold; NULL: no memory */
 void node_send_body(struct node *n, struct peer_link *l, enum frame_kind kind, struct buffer *body); /* empties it */
+/* False for a peer that asks and does not read: more answers would only pile up here. */
+bool node_may_answer(const struct peer_link *l);
 void node_fail(struct node *n, enum err err); /* ERR_OK is fine; ERR_NOMEM is remembered; else broken logic */
 
 /* identity.c */
@@ -126,10 +131,10 @@ void roster_tell_members(struct node *n, struct peer_link *l);
 void roster_tell_all(struct node *n);
 void roster_members(struct node *n, struct peer_link *l, struct bytes body);
 void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
-void roster_heard(struct node *n, struct bytes body);
+void roster_heard(struct node *n, struct peer_link *l, struct bytes body);
 bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica, const char *from,
                  uint32_t *ret_member);
-void roster_goodbye(struct node *n, struct peer_link *l);
+void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body);
 const char *link_name(const struct node *n, const struct peer_link *l);
 
 #endif

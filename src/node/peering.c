@@ -250,7 +250,7 @@ static void send_pong(struct node *n, struct peer_link *l, struct bytes token)
 {
     if (token.len != 8)
         link_broken(n, l, "a damaged heartbeat");
-    else
+    else if (node_may_answer(l))
         node_send(n, l, frame_new(FRAME_PONG, token));
 }
 
@@ -290,10 +290,10 @@ static void frame_in_talk(struct node *n, struct peer_link *l, const struct fram
         roster_ask(n, l, frame->body);
         return;
     case FRAME_HEARD:
-        roster_heard(n, frame->body);
+        roster_heard(n, l, frame->body);
         return;
     case FRAME_GOODBYE:
-        roster_goodbye(n, l);
+        roster_goodbye(n, l, frame->body);
         return;
     case FRAME_HELLO:
     case FRAME_REFUSE:
@@ -310,7 +310,9 @@ static size_t take_frames(struct node *n, struct peer_link *l, struct bytes inpu
         struct frame frame;
         size_t len;
         enum err err = frame_read(bytes_of(input.ptr + taken, input.len - taken), &frame, &len);
-        if (err == ERR_PARTIAL) return taken;
+        /* Strangers get no memory for a frame of 4 MiB that never ends. */
+        bool too_long = l->stage != LINK_TALKING && input.len - taken > HANDSHAKE_BYTES_MAX;
+        if (err == ERR_PARTIAL && !too_long) return taken;
         if (err != ERR_OK) {
             link_broken(n, l, "bytes that are no frame");
             return input.len;

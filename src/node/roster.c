@@ -73,6 +73,7 @@ void roster_ask(struct node *n, struct peer_link *l, struct bytes body)
         link_broken(n, l, "a damaged question");
         return;
     }
+    if (!node_may_answer(l)) return;
     uint32_t index = membership_find(&n->members, body);
     bool heard = false;
     if (index != MEMBER_NOBODY) {
@@ -84,17 +85,25 @@ void roster_ask(struct node *n, struct peer_link *l, struct bytes body)
     node_send_body(n, l, FRAME_HEARD, &answer);
 }
 
-void roster_heard(struct node *n, struct bytes body)
+void roster_heard(struct node *n, struct peer_link *l, struct bytes body)
 {
     struct bytes name;
     bool heard;
-    if (heard_read(body, &name, &heard) != ERR_OK || !heard) return;
+    if (heard_read(body, &name, &heard) != ERR_OK) {
+        link_broken(n, l, "a damaged answer");
+        return;
+    }
+    if (!heard) return;
     uint32_t index = membership_find(&n->members, name);
     if (index != MEMBER_NOBODY) membership_vouch(&n->members, index);
 }
 
-void roster_goodbye(struct node *n, struct peer_link *l)
+void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body)
 {
+    if (body.len > 0) {
+        link_broken(n, l, "a damaged goodbye");
+        return;
+    }
     membership_goodbye(&n->members, l->member, n->now_ms);
     node_notice(n, NOTICE_PEER_DOWN, link_name(n, l), 0, "it said goodbye");
     link_close(n, l, "it said goodbye");
@@ -135,10 +144,11 @@ static void tend_link(struct node *n, struct peer_link *l)
 {
     bool opening = l->stage == LINK_DIALLING || l->stage == LINK_OPENING;
     if (opening && n->now_ms - l->opened_ms > n->members.peer_timeout_ms) link_close(n, l, "no answer");
+    if (l->outstanding > LINK_UNREAD_BYTES_MAX) link_close(n, l, "it does not read what it is sent");
     if (l->stage != LINK_TALKING || n->now_ms - l->ping_ms < n->heartbeat_ms) return;
     l->ping_ms = n->now_ms;
     /* Where nothing leaves any more, another heartbeat would only lie in the queue. */
-    if (l->outstanding >= 2 * LINK_WINDOW_BYTES) return;
+    if (!node_may_answer(l)) return;
     struct buffer token = { 0 };
     buffer_u64(&token, n->now_ms);
     node_send_body(n, l, FRAME_PING, &token);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/boot.h"
 
-#include "journal/nowhere.h"
 #include "server/entropy.h"
 #include "server/log.h"
 

@@ -3,7 +3,7 @@
 #ifndef QUIPU_SERVER_BOOT_H
 #define QUIPU_SERVER_BOOT_H
 
-#include "journal/journal.h"
+#include "node/journal.h"
 #include "node/node.h"
 #include "server/files.h"
 #include "server/settings.h"

@@ -21,12 +21,12 @@
 #include <uv.h>
 
 #define CONNECTIONS_MAX 10000
-#define CONNECTIONS_EXTRA 256        /* so that peers get in when clients fill the house */
+#define CONNECTIONS_EXTRA 256 /* so that peers get in when clients fill the house */
 #define READ_BYTES (64u << 10)
-#define INPUT_BYTES_MAX (72u << 20)  /* one command: 65,536 arguments that are names */
-#define UNREAD_BYTES_MAX (8u << 20)  /* of replies: no more is read from the client */
+#define INPUT_BYTES_MAX (72u << 20) /* one command: 65,536 arguments that are names */
+#define UNREAD_BYTES_MAX (8u << 20) /* of replies: no more is read from the client */
 #define UNREAD_BYTES_RESUME (4u << 20)
-#define PATIENCE_MS 10000            /* for the first bytes, a request head, a client that reads nothing */
+#define PATIENCE_MS 10000 /* for the first bytes, a request head, a client that reads nothing */
 #define LINGER_MS 2000
 
 /* Of the whole process. */
@@ -50,7 +50,6 @@ struct connections_options {
 };
 
 struct connection;
-
 
 #define SPARE_BUFFERS_MAX 256
 #define SPARE_BUFFER_BYTES_MIN (16u << 10)
@@ -93,7 +92,7 @@ struct connection {
     uv_tcp_t tcp;
     uv_write_t write;
     struct connections *set;
-    struct connection *next, *prev;           /* in all, or spare (next alone) */
+    struct connection *next, *prev; /* in all, or spare (next alone) */
     struct connection *next_waiting, *prev_waiting;
     enum connection_phase phase;
     enum protocol protocol;
@@ -105,14 +104,14 @@ struct connection {
     bool is_held;    /* the session waits for its wake */
     bool is_paused;  /* too many unread replies */
     bool is_reading, is_writing;
-    bool has_ended;  /* no more input will come */
+    bool has_ended;   /* no more input will come */
     struct buffer in; /* what the session left, from in_at on */
     size_t in_at;
     struct outbox out;
-    struct buffer writing; /* while is_writing: owned by libuv */
-    size_t writing_bytes;  /* of that, at first */
-    size_t stalled_bytes;  /* what was not taken at the last sweep */
-    uint64_t since_ms;     /* accepted, or began to linger */
+    struct buffer writing;                    /* while is_writing: owned by libuv */
+    size_t writing_bytes;                     /* of that, at first */
+    size_t stalled_bytes;                     /* what was not taken at the last sweep */
+    uint64_t since_ms;                        /* accepted, or began to linger */
     uint64_t head_since_ms, stalled_since_ms; /* 0: not so */
     struct peer_info peer;
 };

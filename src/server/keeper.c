@@ -188,11 +188,7 @@ static bool write_appended(struct keeper *k)
 
 static void snapshot_end(struct keeper *k, enum err result)
 {
-    if (result == ERR_OK) {
-        stats_add(&k->stats, STAT_snapshots, 1);
-    } else {
-        log_line(LOG_ERROR, "snapshot failed: %s", cause_of(k, result));
-    }
+    if (result != ERR_OK) log_line(LOG_ERROR, "snapshot failed: %s", cause_of(k, result));
     snapshot_free(k->snapshot);
     k->snapshot = NULL;
     (void)uv_idle_stop(&k->idle); /* always 0 */

@@ -5,15 +5,15 @@
  *   jobs: append, append, rotate, snapshot ...  ->  [ write -> sync ]  ->  gate, progress
  *
  *  (1) All appends that wait are written with one journal_write.
- *  (2) `sync`: each write is synced at once, and only then raises the gate. `async`: the write raises the gate; the sync
- *      runs in libuv's pool beside later writes, at once if none began in the last 10 ms, else when those are over.
+ *  (2) `sync`: each write is synced at once, and only then raises the gate. `async`: the write raises the gate; the
+ *      sync runs in libuv's pool beside later writes, at once if none began in the last 10 ms, else when they are over.
  *  (3) A full disk stops nothing but the write: what is appended is kept and tried again every 500 ms.
  *  (4) A failed write or sync ends the process on the spot, with nothing more answered by anybody. */
 #ifndef QUIPU_SERVER_KEEPER_H
 #define QUIPU_SERVER_KEEPER_H
 
 #include "base/stats.h"
-#include "journal/journal.h"
+#include "node/journal.h"
 #include "node/node.h"
 #include "server/gate.h"
 

@@ -128,7 +128,6 @@ enum err links_connect(struct links *l, link_id id, const char *address)
     if (l->stopped) return ERR_OK;
     struct tcp_link *k = tcp_link_new(l, id);
     if (!k) return ERR_NOMEM;
-    stats_add(l->options.stats, STAT_peer_connects, 1);
     k->state = LINK_RESOLVING;
     enum err err = tcp_link_dial(k, address);
     if (err == ERR_INVALID) tcp_link_end(k, "not an address");
@@ -147,8 +146,10 @@ void tcp_link_up(struct tcp_link *k, const char *address)
 
 void links_accept(struct links *l, int fd, struct bytes first, const char *address)
 {
-    struct tcp_link *k = l->stopped ? NULL : tcp_link_new(l, l->id_last + 2);
+    bool has_room = !l->stopped && l->count < LINKS_MAX;
+    struct tcp_link *k = has_room ? tcp_link_new(l, l->id_last + 2) : NULL;
     if (!k) {
+        log_line(LOG_WARN, "link from %s refused: %s", address, l->stopped ? "stopping" : "too many links");
         (void)close(fd);
         return;
     }
@@ -161,7 +162,6 @@ void links_accept(struct links *l, int fd, struct bytes first, const char *addre
     tcp_link_up(k, address);
     if (status != 0) tcp_link_end(k, uv_strerror(status));
     if (k->state != LINK_UP || first.len == 0) return;
-    stats_add(l->options.stats, STAT_peer_bytes_in, first.len);
     struct event event = { .kind = EVENT_LINK_BYTES };
     event.as.link.bytes = first;
     tcp_link_report(k, &event);

@@ -7,7 +7,6 @@
 #ifndef QUIPU_SERVER_LINKS_H
 #define QUIPU_SERVER_LINKS_H
 
-#include "base/stats.h"
 #include "node/node.h"
 
 #include <uv.h>
@@ -19,7 +18,6 @@ struct links_options {
     /* One of EVENT_LINK_*; the times are not filled in. */
     void (*event)(void *context, struct event *event);
     void *context;
-    struct stats *stats;
     uint64_t random_seed;
 };
 

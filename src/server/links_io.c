@@ -63,7 +63,6 @@ static void on_written(uv_write_t *write, int status)
         return;
     }
     queue_take(&k->queue, k->writing_bytes);
-    stats_add(k->links->options.stats, STAT_peer_bytes_out, k->writing_bytes);
     struct event event = { .kind = EVENT_LINK_SENT };
     event.as.link.sent = k->writing_bytes;
     tcp_link_write_start(k);
@@ -128,7 +127,6 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
         return;
     }
     if (k->state != LINK_UP) return;
-    stats_add(k->links->options.stats, STAT_peer_bytes_in, (uint64_t)got);
     struct event event = { .kind = EVENT_LINK_BYTES };
     event.as.link.bytes = bytes_of(buf->base, (size_t)got);
     tcp_link_report(k, &event);

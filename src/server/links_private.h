@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What links.c (the table, calls of the core), links_dial.c (the way to a connected socket) and links_io.c (bytes) share.
+/* What links.c (the table, calls of the core), links_dial.c (the way to a connected socket) and links_io.c (bytes)
+ * share.
  *
  *   RESOLVING -> CONNECTING -> UP -> CLOSING -> ENDED
  *
@@ -13,6 +14,7 @@
 
 #define LINK_WRITE_BUFS_MAX 64
 #define LINK_WRITE_BYTES_MAX (256u << 10) /* so that what has left is known in steps */
+#define LINKS_MAX 2048 /* past that, none is taken in */
 #define LINK_READ_BYTES (64u << 10)
 #define LINK_CONNECT_MS 5000 /* for an address, before the next one is tried */
 #define LINK_CLOSE_MS 1000
@@ -66,7 +68,7 @@ struct links {
 };
 
 void tcp_link_report(struct tcp_link *k, struct event *event);
-/* Ends it, for a reason (NULL: as the core wished); the report of that comes later. Nothing happens when it has ended. */
+/* Ends it, for a reason (NULL: as the core wished); the report comes later. Nothing happens when it has ended. */
 void tcp_link_end(struct tcp_link *k, const char *reason);
 void tcp_link_up(struct tcp_link *k, const char *address);
 /* links_dial.c */

@@ -16,8 +16,8 @@ struct listener;
 /* Takes over fd. */
 typedef void listener_accepted(void *context, int fd, const struct sockaddr_storage *from);
 
-/* Binds and listens; what connects waits in the kernel until listener_start. ERR_IO with one line in ret_error: the port
- * is taken, or no address of the host can be bound. ERR_NOMEM. */
+/* Binds and listens; what connects waits in the kernel until listener_start. ERR_IO with one line in ret_error: the
+ * port is taken, or no address of the host can be bound. ERR_NOMEM. */
 MUST_USE enum err listener_open(const struct endpoint *endpoint, struct listener **ret_listener,
                                 char ret_error[LISTENER_ERROR_BYTES]);
 MUST_USE enum err listener_start(struct listener *l, uv_loop_t *loop, listener_accepted *accepted, void *context);

@@ -50,7 +50,6 @@ struct replica {
     bool is_refusing, is_stop_asked;
     uint64_t view_version;
     struct views views;
-    struct stats stats;
 };
 
 static _Noreturn void replica_die(const char *what, enum err err)
@@ -311,7 +310,6 @@ static enum err parts_init(struct replica *r)
         .loop = &r->loop,
         .event = on_link_event,
         .context = r,
-        .stats = &r->stats,
         .random_seed = r->options.random_seed,
     };
     enum err err = links_new(&links, &r->links);
@@ -493,9 +491,4 @@ void replica_join(struct replica *r)
     if (!r->is_started || r->is_joined) return;
     r->is_joined = true;
     (void)uv_thread_join(&r->thread);
-}
-
-const struct stats *replica_stats(const struct replica *r)
-{
-    return &r->stats;
 }

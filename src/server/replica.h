@@ -6,7 +6,8 @@
  *   worker  --dirty-->  replica  --append-->  keeper  --gate-->  workers
  *                       replica <--progress-- keeper
  * `dirty` is one flag: a worker that finds it set need do nothing, because the replica thread takes it down before it
- * looks at the keyspace; both sides use read-modify-writes, so whoever finds it set is seen by whoever takes it down. */
+ * looks at the keyspace; both use read-modify-writes, so what was done before it was found set is seen after it was
+ * taken down. */
 #ifndef QUIPU_SERVER_REPLICA_H
 #define QUIPU_SERVER_REPLICA_H
 
@@ -52,6 +53,5 @@ void replica_join(struct replica *r);
 
 /* The view of this moment, held for the caller. */
 const struct view *replica_view(struct replica *r);
-const struct stats *replica_stats(const struct replica *r);
 
 #endif

@@ -69,8 +69,8 @@ static void service_info(void *server, struct service_info *ret_info)
 static uint64_t service_stat(void *server, enum stats_item stat)
 {
     struct server *s = server;
-    uint64_t sum = stats_get(&s->node_stats, stat) + stats_get(&s->main_stats, stat) +
-                   stats_get(replica_stats(s->replica), stat) + stats_get(keeper_stats(s->keeper), stat);
+    uint64_t sum =
+        stats_get(&s->node_stats, stat) + stats_get(&s->main_stats, stat) + stats_get(keeper_stats(s->keeper), stat);
     for (uint32_t i = 0; i < s->workers_count; i++) sum += stats_get(worker_stats(s->workers[i]), stat);
     return sum;
 }

@@ -32,7 +32,7 @@ struct worker {
     uv_loop_t loop;
     uv_async_t async;
     uv_timer_t sweep;
-    uv_check_t check;
+    uv_prepare_t prepare;
     uv_thread_t thread;
     bool is_started;
     /* The worker's thread only. */
@@ -83,7 +83,7 @@ static void quit(struct worker *w)
     connections_close_all(&w->connections);
     uv_close((uv_handle_t *)&w->async, NULL);
     uv_close((uv_handle_t *)&w->sweep, NULL);
-    uv_close((uv_handle_t *)&w->check, NULL);
+    uv_close((uv_handle_t *)&w->prepare, NULL);
 }
 
 /* The loop's calls */
@@ -96,10 +96,11 @@ static void on_sweep(uv_timer_t *timer)
     if (w->connections.count == 0 && w->finish_deadline_ms == 0) (void)uv_timer_stop(timer);
 }
 
-/* After all that this turn of the loop has read: one wake-up of the replica thread for all of it. */
-static void on_check(uv_check_t *check)
+/* Before the loop sleeps: one wake-up of the replica thread for all that was fed in this turn. (A check handle would
+ * not do: callbacks of writes feed too, and may run between the check and the sleep.) */
+static void on_prepare(uv_prepare_t *prepare)
 {
-    struct worker *w = check->data;
+    struct worker *w = prepare->data;
     if (!w->connections.fed) return;
     w->connections.fed = false;
     if (keyspace_is_dirty(w->options.keyspace)) w->options.dirty(w->options.dirty_context);
@@ -150,11 +151,11 @@ static enum err loop_init(struct worker *w)
         return ERR_NOMEM;
     }
     REQUIRE(uv_timer_init(&w->loop, &w->sweep) == 0);
-    REQUIRE(uv_check_init(&w->loop, &w->check) == 0);
-    REQUIRE(uv_check_start(&w->check, on_check) == 0);
+    REQUIRE(uv_prepare_init(&w->loop, &w->prepare) == 0);
+    REQUIRE(uv_prepare_start(&w->prepare, on_prepare) == 0);
     w->async.data = w;
     w->sweep.data = w;
-    w->check.data = w;
+    w->prepare.data = w;
     return ERR_OK;
 }
 

@@ -158,7 +158,7 @@ static void test_counter_is_counted_and_read(void **state)
     ask(&w, "POST /v1/counters/a/increment", "{\"delta\":0}",
         "200 {\"name\":\"a\",\"value\":7,\"value_string\":\"7\",\"applied\":0}\n");
     ask(&w, "GET /v1/counters/a", NULL, "200 {\"name\":\"a\",\"value\":7,\"value_string\":\"7\"}\n");
-    assert_int_equal(stats_get(&w.stats, STAT_increments), 3);
+    assert_int_equal(stats_get(&w.stats, STAT_increments), 4);
     assert_int_equal(stats_get(&w.stats, STAT_http_requests), 6);
     assert_int_equal(stats_get(&w.stats, STAT_http_errors), 1);
     world_release(&w);

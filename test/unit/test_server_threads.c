@@ -79,17 +79,19 @@ static uint32_t count_marks(int fd, char mark, uint32_t wanted, char refusal)
 
 static void *resp_client(void *unused)
 {
-    char batch[PIPELINE * 32] = "";
-    for (int i = 0; i < PIPELINE; i++) strcat(batch, "*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n");
+    struct buffer batch = { 0 };
+    for (int i = 0; i < PIPELINE; i++) buffer_text(&batch, "*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n");
+    buffer_u8(&batch, '\0');
     int fd = client_connect();
     while (fd >= 0 && !atomic_load(&world.is_over)) {
         atomic_fetch_add(&world.attempted, PIPELINE);
-        if (!send_all(fd, batch)) break;
+        if (!send_all(fd, (const char *)batch.ptr)) break;
         uint32_t answered = count_marks(fd, ':', PIPELINE, '-');
         atomic_fetch_add(&world.answered, answered);
         if (answered < PIPELINE) break;
     }
     if (fd >= 0) close(fd);
+    buffer_release(&batch);
     return unused;
 }
 
