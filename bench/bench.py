@@ -198,14 +198,14 @@ def measure_all(place, scope, names):
 
 
 def parse_arguments():
-    default_program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "build", "quipu")
+    build = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build")
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measures Quipu beside redis-server.")
     parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
     parser.add_argument("--pairs", type=int, metavar="N", help="pairs of runs a row (5; 2 with --quick)")
     parser.add_argument("--only", metavar="ROW,...", help=f"these rows alone, out of: {', '.join(rows_known())}")
-    parser.add_argument("--dir", default=".", help="where to put data directories; they are removed (this folder)")
+    parser.add_argument("--dir", default=build, help="where to put data directories; they are removed (build)")
     parser.add_argument("--json", metavar="FILE", help="all that was measured, for programs")
-    parser.add_argument("--program", default=default_program, help="the quipu to measure (build/quipu)")
+    parser.add_argument("--program", default=os.path.join(build, "quipu"), help="the quipu to measure (build/quipu)")
     arguments = parser.parse_args()
     arguments.names = arguments.only.split(",") if arguments.only else list(rows_known())
     for name in arguments.names:
@@ -217,7 +217,7 @@ def parse_arguments():
 
 
 def scope_of(arguments):
-    scope = Scope(2, 0.5, 100) if arguments.quick else Scope(5, 1.5, 500)
+    scope = Scope(pairs=2, seconds=0.5, arrivals=100) if arguments.quick else Scope(pairs=5, seconds=2.5, arrivals=500)
     scope.pairs = arguments.pairs or scope.pairs
     return scope
 

@@ -103,7 +103,8 @@ def commands_processed(server):
 def measure_redis_benchmark(server, load, requests):
     """The server has to have executed what the generator claims; it may be asked some pipelines more than that."""
     before = commands_processed(server)
-    sample = measure(server, load.arguments(server.port, requests), lambda text: (parse_redis_benchmark(text), requests))
+    words = load.arguments(server.port, requests)
+    sample = measure(server, words, lambda text: (parse_redis_benchmark(text), requests))
     executed = commands_processed(server) - before
     if not requests <= executed <= requests + CONNECTIONS * load.pipeline + 100:
         raise BenchError(f"{server.title} executed {executed} commands where {requests} were to be sent")

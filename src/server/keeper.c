@@ -188,7 +188,6 @@ static bool write_appended(struct keeper *k)
 
 static void snapshot_end(struct keeper *k, enum err result)
 {
-    if (result != ERR_OK) log_line(LOG_ERROR, "snapshot failed: %s", cause_of(k, result));
     snapshot_free(k->snapshot);
     k->snapshot = NULL;
     (void)uv_idle_stop(&k->idle); /* always 0 */

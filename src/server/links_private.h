@@ -14,7 +14,7 @@
 
 #define LINK_WRITE_BUFS_MAX 64
 #define LINK_WRITE_BYTES_MAX (256u << 10) /* so that what has left is known in steps */
-#define LINKS_MAX 2048 /* past that, none is taken in */
+#define LINKS_MAX 2048                    /* past that, none is taken in */
 #define LINK_READ_BYTES (64u << 10)
 #define LINK_CONNECT_MS 5000 /* for an address, before the next one is tried */
 #define LINK_CLOSE_MS 1000

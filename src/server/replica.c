@@ -126,12 +126,13 @@ static void step(struct replica *r, struct event *event)
 static void publish_view(struct replica *r)
 {
     const struct view *fresh = NULL;
-    uint64_t version = node_view_version(r->node);
+    uint64_t version = node_view_version(r->node), ticket = views_wanted(&r->views);
     if (node_view(r->node, clock_ms(), &fresh) != ERR_OK) {
         log_line(LOG_WARN, "the view of the cluster is not up to date: out of memory");
         return;
     }
     views_replace(&r->views, fresh);
+    views_serve(&r->views, ticket);
     r->view_version = version;
 }
 
@@ -154,6 +155,13 @@ const struct view *replica_view(struct replica *r)
     return view;
 }
 
+void replica_refresh_view(struct replica *r)
+{
+    uint64_t ticket = views_want(&r->views);
+    uv_async_send(&r->async);
+    views_wait(&r->views, ticket);
+}
+
 /* After each turn */
 
 static void on_wake(uv_timer_t *timer);
@@ -162,7 +170,7 @@ static void settle(struct replica *r)
 {
     links_flush(r->links);
     links_set_reading(r->links, node_takes_bytes(r->node));
-    if (node_view_version(r->node) != r->view_version) publish_view(r);
+    if (node_view_version(r->node) != r->view_version || views_is_wanted(&r->views)) publish_view(r);
     if (views_is_asked(&r->views) && !uv_is_active((uv_handle_t *)&r->view_timer))
         REQUIRE(uv_timer_start(&r->view_timer, on_view_timer, VIEW_PERIOD_MS, VIEW_PERIOD_MS) == 0);
     uint64_t wake_ms = node_wake_at_ms(r->node), now_ms = clock_ms();

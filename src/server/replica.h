@@ -53,5 +53,7 @@ void replica_join(struct replica *r);
 
 /* The view of this moment, held for the caller. */
 const struct view *replica_view(struct replica *r);
+/* Any other thread, which waits: from now on replica_view gives nothing older than this call. */
+void replica_refresh_view(struct replica *r);
 
 #endif

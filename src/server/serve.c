@@ -215,6 +215,7 @@ static enum err loop_init(struct serve *s)
 static enum err make_replica_and_keeper(struct serve *s)
 {
     struct server *server = &s->server;
+    server->keyspace = node_keyspace(s->boot.node);
     struct replica_options replica = {
         .node = s->boot.node,
         .random_seed = entropy_u64(),

@@ -79,7 +79,7 @@ static void *service_verify(void *worker, verify_done *done, void *context)
 {
     struct worker *w = worker;
     struct verifier *verifier = NULL;
-    if (verifier_start(worker_loop(w), worker_keyspace(w), done, context, &verifier) != ERR_OK) return NULL;
+    if (verifier_start(worker_loop(w), worker_server(w), done, context, &verifier) != ERR_OK) return NULL;
     return verifier;
 }
 

@@ -13,6 +13,7 @@
 /* The threads of the process and what they share. Made and taken apart by serve.c; does not change in between. */
 struct server {
     const struct settings *settings;
+    struct keyspace *keyspace;
     struct replica *replica;
     struct keeper *keeper;
     struct worker **workers;

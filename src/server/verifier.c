@@ -2,6 +2,7 @@
 #include "server/verifier.h"
 
 #include "base/alloc.h"
+#include "server/service.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -10,7 +11,7 @@
 
 struct verifier {
     uv_work_t work;
-    struct keyspace *keyspace;
+    struct server *server;
     verify_done *done;
     void *context;
     bool is_cancelled, is_complete;
@@ -39,7 +40,8 @@ static void visit_counter(void *context, const struct visit *visit)
 static void walk_slice(uv_work_t *work)
 {
     struct verifier *v = work->data;
-    v->is_complete = !keyspace_walk(v->keyspace, &v->walk, CELLS_PER_SLICE, visit_counter, v);
+    v->is_complete = !keyspace_walk(v->server->keyspace, &v->walk, CELLS_PER_SLICE, visit_counter, v);
+    if (v->is_complete) replica_refresh_view(v->server->replica);
 }
 
 static void after_slice(uv_work_t *work, int status)
@@ -54,12 +56,12 @@ static void after_slice(uv_work_t *work, int status)
     mem_free(v);
 }
 
-enum err verifier_start(uv_loop_t *loop, struct keyspace *keyspace, verify_done *done, void *context,
+enum err verifier_start(uv_loop_t *loop, struct server *server, verify_done *done, void *context,
                         struct verifier **ret_verifier)
 {
     struct verifier *v = mem_alloc_zero(1, sizeof *v);
     if (!v) return ERR_NOMEM;
-    v->keyspace = keyspace;
+    v->server = server;
     v->done = done;
     v->context = context;
     v->work.data = v;

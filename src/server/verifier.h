@@ -12,11 +12,12 @@
 
 #include <uv.h>
 
+struct server;
 struct verifier;
 
-/* done is called on loop, from the loop. ERR_NOMEM. */
-MUST_USE enum err verifier_start(uv_loop_t *loop, struct keyspace *keyspace, verify_done *done, void *context,
-                               struct verifier **ret_verifier);
+/* done is called on loop, from the loop; the view that service_ops gives is then as new as the digest. ERR_NOMEM. */
+MUST_USE enum err verifier_start(uv_loop_t *loop, struct server *server, verify_done *done, void *context,
+                                 struct verifier **ret_verifier);
 /* On the loop; done is not called any more. */
 void verifier_cancel(struct verifier *v);
 

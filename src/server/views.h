@@ -11,7 +11,9 @@
 
 struct views {
     uv_mutex_t lock;
-    const struct view *current; /* under the lock */
+    const struct view *current;  /* under the lock */
+    uv_cond_t is_replaced;
+    uint64_t wanted, served; /* under the lock: requests for a fresh view, and how many of them got one */
     atomic_bool is_asked;       /* since it was last replaced on time */
 };
 
@@ -25,5 +27,13 @@ const struct view *views_hold(struct views *v, bool *ret_is_first);
 /* Whether anybody has asked since the last call. */
 bool views_was_asked(struct views *v);
 bool views_is_asked(const struct views *v);
+
+/* A thread that must not show what is older than its question takes a ticket, wakes the replica thread, and waits for
+ * it, a second at most; the replica thread makes a view and serves the tickets that were out before it began. */
+uint64_t views_want(struct views *v);
+void views_wait(struct views *v, uint64_t ticket);
+uint64_t views_wanted(struct views *v);
+bool views_is_wanted(struct views *v);
+void views_serve(struct views *v, uint64_t ticket);
 
 #endif

@@ -281,7 +281,7 @@ uv_loop_t *worker_loop(struct worker *w)
     return &w->loop;
 }
 
-struct keyspace *worker_keyspace(struct worker *w)
+struct server *worker_server(struct worker *w)
 {
-    return w->options.keyspace;
+    return w->options.server;
 }

@@ -10,11 +10,12 @@
 #include "base/err.h"
 #include "server/connection.h"
 
+struct server;
 struct worker;
 
 struct worker_options {
     const struct service_ops *ops;
-    void *server;
+    struct server *server;
     struct keyspace *keyspace;
     uint64_t random_seed;
     const struct gate *gate;
@@ -44,6 +45,6 @@ void worker_quit(struct worker *w);
 const struct stats *worker_stats(const struct worker *w);
 /* For service_ops: the loop that a session's calls come from. */
 uv_loop_t *worker_loop(struct worker *w);
-struct keyspace *worker_keyspace(struct worker *w);
+struct server *worker_server(struct worker *w);
 
 #endif

@@ -140,3 +140,5 @@ static inline enum err lone_event(struct lone *w, struct event event)
     }
     return err;
 }
+
+#endif

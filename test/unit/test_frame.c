@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames and the bodies of the small ones, byte by byte; docs/FORMATS.md has the example. */
+#include "testing.h"
+
+#include "cluster/frame.h"
+#include "cluster/message.h"
+
+#define X(name, number) FRAME_##name,
+static const enum frame_kind kinds[] = { FRAME_KIND_LIST(X) };
+#undef X
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static struct hello example_hello(void)
+{
+    struct hello hello = { .version = 1,
+                           .cluster = bytes_of_text("quipu"),
+                           .node = bytes_of_text("localhost:8000"),
+                           .nonce = 0x0102030405060708 };
+    for (uint8_t i = 0; i < 16; i++) hello.replica.bytes[i] = (uint8_t)(0xa0 + i);
+    return hello;
+}
+
+static void test_the_example_of_the_formats_page(void **state)
+{
+    (void)state;
+    static const uint8_t expected[] = {
+        0x0, /* EXAMPLE */
+    };
+    struct hello hello = example_hello();
+    struct buffer body = { 0 };
+    hello_write(&body, &hello);
+    assert_ok(buffer_end(&body));
+    struct shared *frame = frame_new(FRAME_HELLO, buffer_view(&body));
+    assert_non_null(frame);
+    assert_int_equal(frame->len, sizeof expected);
+    assert_memory_equal(frame->ptr, expected, sizeof expected);
+    shared_drop(frame);
+    buffer_release(&body);
+}
+
+static void test_a_frame_goes_there_and_back(void **state)
+{
+    (void)state;
+    static uint8_t body[FRAME_BODY_BYTES_GOAL];
+    for (size_t i = 0; i < sizeof body; i++) body[i] = (uint8_t)(i * 7);
+    const size_t lengths[] = { 0, 1, 8, 255, sizeof body };
+    for (size_t k = 0; k < KINDS; k++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            struct shared *s = frame_new(kinds[k], bytes_of(body, lengths[i]));
+            assert_non_null(s);
+            assert_int_equal(s->len, FRAME_HEAD_BYTES + lengths[i]);
+            struct frame frame;
+            size_t len;
+            assert_ok(frame_read(bytes_of(s->ptr, s->len), &frame, &len));
+            assert_int_equal(frame.kind, kinds[k]);
+            assert_int_equal(len, s->len);
+            assert_true(bytes_equal(frame.body, bytes_of(body, lengths[i])));
+            shared_drop(s);
+        }
+    }
+}
+
+static void test_a_frame_cut_anywhere_needs_more_and_reads_no_further(void **state)
+{
+    (void)state;
+    struct shared *s = frame_new(FRAME_PING, bytes_of("12345678", 8));
+    assert_non_null(s);
+    for (size_t len = 0; len <= s->len; len++) {
+        struct fenced f = fenced_copy(bytes_of(s->ptr, len));
+        struct frame frame = { 0 };
+        size_t taken = 99;
+        assert_err(frame_read(f.bytes, &frame, &taken), len < s->len ? ERR_PARTIAL : ERR_OK);
+        assert_int_equal(taken, len < s->len ? 99 : s->len); /* results are written on success only */
+        fenced_release(&f);
+    }
+    shared_drop(s);
+}
+
+static void test_each_flipped_bit_is_found(void **state)
+{
+    (void)state;
+    struct shared *s = frame_new(FRAME_ASK, bytes_of_text("somewhere:1234"));
+    assert_non_null(s);
+    for (size_t bit = 0; bit < 8 * s->len; bit++) {
+        struct frame frame;
+        size_t len;
+        s->ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        struct fenced f = fenced_copy(bytes_of(s->ptr, s->len));
+        enum err err = frame_read(f.bytes, &frame, &len);
+        bool longer = bit < 22 && (s->ptr[bit / 8] >> bit % 8 & 1) != 0;
+        assert_err(err, longer ? ERR_PARTIAL : ERR_CORRUPT);
+        fenced_release(&f);
+        s->ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    shared_drop(s);
+}
+
+static void test_a_head_that_cannot_be_is_refused_before_its_body_comes(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 256; kind++) {
+        uint8_t head[FRAME_HEAD_BYTES] = { 1, 0, 0, 0, (uint8_t)kind };
+        struct frame frame;
+        size_t len;
+        bool known = kind >= FRAME_HELLO && kind <= FRAME_GOODBYE;
+        assert_err(frame_read(bytes_of(head, sizeof head), &frame, &len), known ? ERR_PARTIAL : ERR_CORRUPT);
+    }
+    const struct {
+        uint32_t len;
+        enum err err;
+    } lengths[] = { { FRAME_BODY_BYTES_MAX, ERR_PARTIAL },
+                    { FRAME_BODY_BYTES_MAX + 1, ERR_CORRUPT },
+                    { UINT32_MAX, ERR_CORRUPT } };
+    for (size_t i = 0; i < 3; i++) {
+        struct buffer head = { 0 };
+        struct frame frame;
+        size_t len;
+        buffer_u32(&head, lengths[i].len);
+        buffer_u32(&head, FRAME_BLOCK);
+        buffer_u64(&head, 0);
+        assert_err(frame_read(buffer_view(&head), &frame, &len), lengths[i].err);
+        buffer_release(&head);
+    }
+}
+
+static void test_the_checksum_knows_the_kind(void **state)
+{
+    (void)state;
+    struct shared *s = frame_new(FRAME_PING, bytes_of("12345678", 8));
+    assert_non_null(s);
+    struct frame frame;
+    size_t len;
+    s->ptr[4] = FRAME_PONG;
+    assert_err(frame_read(bytes_of(s->ptr, s->len), &frame, &len), ERR_CORRUPT);
+    shared_drop(s);
+}
+
+/* --- bodies --- */
+
+static enum err read_hello(struct bytes body)
+{
+    struct hello hello;
+    struct fenced f = fenced_copy(body);
+    enum err err = hello_read(f.bytes, &hello);
+    fenced_release(&f);
+    return err;
+}
+
+static enum err reread(const struct hello *hello, const char *behind)
+{
+    struct buffer body = { 0 };
+    hello_write(&body, hello);
+    buffer_text(&body, behind);
+    enum err err = read_hello(buffer_view(&body));
+    buffer_release(&body);
+    return err;
+}
+
+static void test_a_hello_goes_there_and_back(void **state)
+{
+    (void)state;
+    struct hello hello = example_hello(), back;
+    struct buffer body = { 0 };
+    hello.features = 1ull << 63;
+    hello.proof = bytes_of_text("proof");
+    hello_write(&body, &hello);
+    assert_ok(hello_read(buffer_view(&body), &back));
+    assert_int_equal(back.version, 1);
+    assert_true(back.features == hello.features && back.nonce == hello.nonce);
+    assert_true(bytes_equal(back.cluster, hello.cluster) && bytes_equal(back.node, hello.node));
+    assert_true(bytes_equal(back.proof, hello.proof) && id128_equal(&back.replica, &hello.replica));
+    for (size_t len = 0; len < body.len; len++)
+        assert_err(read_hello(bytes_of(body.ptr, len)), ERR_CORRUPT);
+    buffer_release(&body);
+}
+
+static void test_a_hello_that_cannot_be_is_damage(void **state)
+{
+    (void)state;
+    static const char filler[300] = { 0 };
+    struct hello hello = example_hello();
+    assert_ok(reread(&hello, ""));
+    assert_err(reread(&hello, "x"), ERR_CORRUPT);
+    hello.version = 2;
+    assert_ok(reread(&hello, "what version 2 says besides"));
+    hello = example_hello();
+    hello.nonce = 0;
+    assert_err(reread(&hello, ""), ERR_CORRUPT);
+    hello = example_hello();
+    hello.replica = (struct id128){ 0 };
+    assert_err(reread(&hello, ""), ERR_CORRUPT);
+    hello = example_hello();
+    hello.node = bytes_of_text("no-port");
+    assert_err(reread(&hello, ""), ERR_CORRUPT);
+    hello = example_hello();
+    hello.cluster = bytes_of(filler, CLUSTER_BYTES_MAX);
+    assert_ok(reread(&hello, ""));
+    hello.cluster = bytes_of(filler, CLUSTER_BYTES_MAX + 1);
+    assert_err(reread(&hello, ""), ERR_CORRUPT);
+    hello = example_hello();
+    hello.proof = bytes_of(filler, 256);
+    assert_err(reread(&hello, ""), ERR_CORRUPT);
+}
+
+static void test_digests_and_wants_come_in_whole_items(void **state)
+{
+    (void)state;
+    struct buffer body = { 0 };
+    struct digest_item item = { { { 1 } }, 9, 8, 7 }, back;
+    struct reader items;
+    bool whole;
+    digest_begin(&body, true);
+    digest_put(&body, &item);
+    digest_put(&body, &item);
+    for (size_t len = 0; len <= body.len; len++) {
+        struct fenced f = fenced_copy(bytes_of(body.ptr, len));
+        bool sound = len % DIGEST_ITEM_BYTES == 1;
+        assert_err(digest_read(f.bytes, &whole, &items), sound ? ERR_OK : ERR_CORRUPT);
+        uint32_t count = 0;
+        while (sound && digest_next(&items, &back)) {
+            assert_true(id128_equal(&back.replica, &item.replica) && back.known == 9 && back.durable == 8);
+            assert_int_equal(back.nonce, 7);
+            count++;
+        }
+        assert_int_equal(count, sound ? len / DIGEST_ITEM_BYTES : 0);
+        fenced_release(&f);
+    }
+    assert_true(whole);
+    body.ptr[0] = 2;
+    assert_err(digest_read(buffer_view(&body), &whole, &items), ERR_CORRUPT);
+    buffer_clear(&body);
+    struct want want = { { { 5 } }, 0x1234 }, want_back;
+    want_put(&body, &want);
+    for (size_t len = 0; len <= body.len; len++)
+        assert_err(wants_read(bytes_of(body.ptr, len), &items), len % WANT_BYTES == 0 ? ERR_OK : ERR_CORRUPT);
+    assert_true(want_next(&items, &want_back));
+    assert_true(id128_equal(&want_back.replica, &want.replica) && want_back.from == want.from);
+    assert_false(want_next(&items, &want_back));
+    buffer_release(&body);
+}
+
+static void test_members_before_the_damage_are_sound(void **state)
+{
+    (void)state;
+    struct buffer body = { 0 };
+    struct member_item a = { bytes_of_text("a:1"), { { 1 } } }, b = { bytes_of_text("[::1]:65535"), { { 0 } } }, back;
+    member_put(&body, &a);
+    size_t first = body.len;
+    member_put(&body, &b);
+    for (size_t len = 0; len <= body.len; len++) {
+        struct fenced f = fenced_copy(bytes_of(body.ptr, len));
+        struct reader items;
+        enum err err;
+        uint32_t count = 0;
+        reader_init(&items, f.bytes);
+        while ((err = member_next(&items, &back)) == ERR_OK) {
+            assert_true(bytes_equal(back.node, count == 0 ? a.node : b.node));
+            count++;
+        }
+        assert_int_equal(count, len == body.len ? 2 : len >= first ? 1 : 0);
+        assert_err(err, len == 0 || len == first || len == body.len ? ERR_STALE : ERR_CORRUPT);
+        assert_err(member_next(&items, &back), err); /* the end stays the end, damage stays damage */
+        fenced_release(&f);
+    }
+    buffer_release(&body);
+}
+
+static void test_an_answer_names_whom_it_is_about(void **state)
+{
+    (void)state;
+    struct buffer body = { 0 };
+    struct bytes node;
+    bool heard = false;
+    heard_write(&body, bytes_of_text("a:1"), true);
+    assert_ok(heard_read(buffer_view(&body), &node, &heard));
+    assert_true(heard && bytes_equal(node, bytes_of_text("a:1")));
+    for (size_t len = 0; len < body.len; len++) {
+        struct fenced f = fenced_copy(bytes_of(body.ptr, len));
+        assert_err(heard_read(f.bytes, &node, &heard), ERR_CORRUPT);
+        fenced_release(&f);
+    }
+    body.ptr[0] = 2;
+    assert_err(heard_read(buffer_view(&body), &node, &heard), ERR_CORRUPT);
+    buffer_release(&body);
+}
+
+static void test_what_an_address_is(void **state)
+{
+    (void)state;
+    const char *good[] = { "a:1", "localhost:65535", "10.0.0.1:8000", "[::1]:80", "[fe80::1%eth0]:7000", "x_y-z.:9" };
+    const char *bad[] = { "",      "a",     "a:",     ":1",    "a:0",     "a:65536", "a:-1",  "a:+1",     "a:01",
+                          "a :1",  "a:1 ",  "a,b:1",  "a/b:1", "::1:80",  "[]:1",    "[::1]", "[::1]x:1", "[::1:1",
+                          "a\x7f:1", "\xc3\xa4:1", "a:1:2", "a:99999999999999999999" };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(address_is_valid(bytes_of_text(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(address_is_valid(bytes_of_text(bad[i])));
+    char longest[ADDRESS_BYTES_MAX + 1];
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest + NODE_BYTES_MAX - 2, ":1", 2);
+    assert_true(address_is_valid(bytes_of(longest, NODE_BYTES_MAX)));
+    memcpy(longest + NODE_BYTES_MAX - 2, "x:1", 3);
+    assert_false(address_is_valid(bytes_of(longest, NODE_BYTES_MAX + 1)));
+    assert_false(address_is_valid(bytes_of("a\0:1", 4)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_example_of_the_formats_page),
+        cmocka_unit_test(test_a_frame_goes_there_and_back),
+        cmocka_unit_test(test_a_frame_cut_anywhere_needs_more_and_reads_no_further),
+        cmocka_unit_test(test_each_flipped_bit_is_found),
+        cmocka_unit_test(test_a_head_that_cannot_be_is_refused_before_its_body_comes),
+        cmocka_unit_test(test_the_checksum_knows_the_kind),
+        cmocka_unit_test(test_a_hello_goes_there_and_back),
+        cmocka_unit_test(test_a_hello_that_cannot_be_is_damage),
+        cmocka_unit_test(test_digests_and_wants_come_in_whole_items),
+        cmocka_unit_test(test_members_before_the_damage_are_sound),
+        cmocka_unit_test(test_an_answer_names_whom_it_is_about),
+        cmocka_unit_test(test_what_an_address_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
