@@ -132,7 +132,8 @@ void roster_tell_all(struct node *n);
 void roster_members(struct node *n, struct peer_link *l, struct bytes body);
 void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
 void roster_heard(struct node *n, struct peer_link *l, struct bytes body);
-bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica, const char *from,
+/* l: where it was heard of. */
+bool roster_meet(struct node *n, const struct peer_link *l, struct bytes name, const struct id128 *replica,
                  uint32_t *ret_member);
 void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body);
 const char *link_name(const struct node *n, const struct peer_link *l);

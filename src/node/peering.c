@@ -205,7 +205,7 @@ static void hello_taken(struct node *n, struct peer_link *l, const struct hello 
 {
     if (objected(n, l, hello)) return;
     uint32_t member;
-    if (!roster_meet(n, hello->node, &hello->replica, l->remote, &member)) {
+    if (!roster_meet(n, l, hello->node, &hello->replica, &member)) {
         if (!n->failed) refuse(n, l, hello, "there are too many members");
         return;
     }

@@ -3,7 +3,8 @@
  * all hear of a new one. */
 #include "node/internal.h"
 
-bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica, const char *from, uint32_t *ret_member)
+bool roster_meet(struct node *n, const struct peer_link *l, struct bytes name, const struct id128 *replica,
+                 uint32_t *ret_member)
 {
     bool is_new;
     uint32_t index;
@@ -13,7 +14,7 @@ bool roster_meet(struct node *n, struct bytes name, const struct id128 *replica,
         return false;
     }
     struct member *member = &n->members.members[index];
-    if (is_new) node_notice(n, NOTICE_MEMBER_NEW, member->name, 0, from);
+    if (is_new) node_notice(n, NOTICE_MEMBER_NEW, member->name, 0, link_name(n, l));
     bool changed = is_new;
     if (!id128_is_zero(replica) && !id128_equal(&member->replica, replica)) {
         member->replica = *replica;
@@ -62,7 +63,7 @@ void roster_members(struct node *n, struct peer_link *l, struct bytes body)
         struct id128 none = { 0 };
         bool gap = known == MEMBER_NOBODY || id128_is_zero(&n->members.members[known].replica);
         uint32_t member;
-        if (!roster_meet(n, item.node, gap ? &item.replica : &none, link_name(n, l), &member)) return;
+        if (!roster_meet(n, l, item.node, gap ? &item.replica : &none, &member)) return;
     }
     if (err == ERR_CORRUPT) link_broken(n, l, "a damaged list of members");
 }
@@ -78,7 +79,7 @@ void roster_ask(struct node *n, struct peer_link *l, struct bytes body)
     bool heard = false;
     if (index != MEMBER_NOBODY) {
         const struct member *m = &n->members.members[index];
-        heard = m->state == MEMBER_ALIVE && n->now_ms - m->heard_ms <= n->members.peer_timeout_ms;
+        heard = m->link != 0 && n->now_ms - m->heard_ms <= n->members.peer_timeout_ms;
     }
     struct buffer answer = { 0 };
     heard_write(&answer, body, heard);

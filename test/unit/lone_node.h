@@ -14,7 +14,7 @@
 #define LONE_LINKS_MAX 300u
 
 struct lone_link {
-    link_id id; /* 0: its down event was given */
+    link_id id;         /* 0: its down event was given */
     bool closing, deaf; /* deaf: the other end does not read */
     uint8_t *sent;
     size_t len, cap, read; /* of sent, and how much of it the test has looked at */

@@ -24,7 +24,10 @@ static void test_the_example_of_the_formats_page(void **state)
 {
     (void)state;
     static const uint8_t expected[] = {
-        0x0, /* EXAMPLE */
+        0x38, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0xbe, 0x3f, 0x85, 0x25, 0xdb, 0x1d, 0x03, 0x85, 0x01, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x05, 0x71, 0x75, 0x69, 0x70, 0x75, 0x0e, 0x6c, 0x6f, 0x63,
+        0x61, 0x6c, 0x68, 0x6f, 0x73, 0x74, 0x3a, 0x38, 0x30, 0x30, 0x30, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6,
+        0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x00,
     };
     struct hello hello = example_hello();
     struct buffer body = { 0 };
@@ -169,8 +172,7 @@ static void test_a_hello_goes_there_and_back(void **state)
     assert_true(back.features == hello.features && back.nonce == hello.nonce);
     assert_true(bytes_equal(back.cluster, hello.cluster) && bytes_equal(back.node, hello.node));
     assert_true(bytes_equal(back.proof, hello.proof) && id128_equal(&back.replica, &hello.replica));
-    for (size_t len = 0; len < body.len; len++)
-        assert_err(read_hello(bytes_of(body.ptr, len)), ERR_CORRUPT);
+    for (size_t len = 0; len < body.len; len++) assert_err(read_hello(bytes_of(body.ptr, len)), ERR_CORRUPT);
     buffer_release(&body);
 }
 
@@ -288,9 +290,17 @@ static void test_what_an_address_is(void **state)
 {
     (void)state;
     const char *good[] = { "a:1", "localhost:65535", "10.0.0.1:8000", "[::1]:80", "[fe80::1%eth0]:7000", "x_y-z.:9" };
-    const char *bad[] = { "",      "a",     "a:",     ":1",    "a:0",     "a:65536", "a:-1",  "a:+1",     "a:01",
-                          "a :1",  "a:1 ",  "a,b:1",  "a/b:1", "::1:80",  "[]:1",    "[::1]", "[::1]x:1", "[::1:1",
-                          "a\x7f:1", "\xc3\xa4:1", "a:1:2", "a:99999999999999999999" };
+    const char *bad[] = { "",         "a",
+                          "a:",       ":1",
+                          "a:0",      "a:65536",
+                          "a:-1",     "a:+1",
+                          "a:01",     "a :1",
+                          "a:1 ",     "a,b:1",
+                          "a/b:1",    "::1:80",
+                          "[]:1",     "[::1]",
+                          "[::1]x:1", "[::1:1",
+                          "a\x7f:1",  "\xc3\xa4:1",
+                          "a:1:2",    "a:99999999999999999999" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(address_is_valid(bytes_of_text(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(address_is_valid(bytes_of_text(bad[i])));
     char longest[ADDRESS_BYTES_MAX + 1];

@@ -1,109 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One real node among peers that are hostile, old or broken: whatever one of them says ends at most its own link, costs
  * bounded memory, and the node goes on counting and serving the others. */
-#include "testing.h"
-
-#include "node/internal.h"
-#include "test/unit/lone_peer.h"
-
-struct stage {
-    struct lone w;
-    struct lone_link *good; /* a peer that behaves */
-    int64_t counted;
-};
-
-static struct stage *stage_new(void)
-{
-    struct stage *s = calloc(1, sizeof *s);
-    assert_non_null(s);
-    assert_ok(lone_start(&s->w, LONE_NAME, NULL, 1));
-    assert_ok(lone_meet(&s->w, "good:1", 2, &s->good));
-    return s;
-}
-
-static void stage_free(struct stage *s)
-{
-    lone_end(&s->w);
-    free(s);
-}
-
-static struct lone_link *enemy(struct stage *s)
-{
-    struct lone_link *l;
-    assert_ok(lone_meet(&s->w, "bad:1", 3, &l));
-    assert_true(l->id != 0);
-    return l;
-}
-
-static int64_t value(struct stage *s, const char *name)
-{
-    struct keyspace *k = node_keyspace(s->w.node);
-    struct bytes bytes = bytes_of_text(name);
-    struct seen seen;
-    keyspace_get(k, keyspace_hash(k, bytes), bytes, &seen);
-    return seen.value;
-}
-
-static enum err count_one(struct lone *w, const char *name)
-{
-    struct keyspace *k = node_keyspace(w->node);
-    struct bytes bytes = bytes_of_text(name);
-    struct seen seen;
-    enum err err = keyspace_add(k, keyspace_hash(k, bytes), bytes, 1, &seen);
-    return err == ERR_OK ? lone_event(w, (struct event){ .kind = EVENT_DIRTY }) : err;
-}
-
-/* The node counts, makes it durable, and the good peer gets it. */
-static void check_serves(struct stage *s)
-{
-    struct lone *w = &s->w;
-    struct frame frame;
-    struct block_reader reader;
-    s->counted++;
-    assert_ok(count_one(w, "ours"));
-    assert_int_equal(value(s, "ours"), s->counted);
-    assert_true(s->good->id != 0 && !s->good->closing);
-    uint64_t seq = w->node->own_seq;
-    assert_int_equal(replicas_known(w->node->replicas, w->node->own)->durable, seq);
-    assert_ok(lone_run_ms(w, 2 * PACE_MS));
-    bool came = false;
-    while (lone_hears(s->good, FRAME_BLOCK, &frame)) {
-        assert_ok(block_open(&reader, frame.body));
-        came |= reader.head.to == seq;
-    }
-    assert_true(came);
-    assert_ok(lone_say(w, s->good, FRAME_PING, bytes_of("12345678", 8)));
-}
-
-static bool is_over(const struct lone_link *l)
-{
-    return l->id == 0;
-}
+#include "protocol_stage.h"
 
 static uint64_t known_of(struct stage *s, uint8_t number)
 {
     struct id128 id = peer_id(number);
     uint32_t index = replicas_find(s->w.node->replicas, &id);
     return index == REPLICA_NONE ? 0 : replicas_known(s->w.node->replicas, index)->known;
-}
-
-/* A delta of one counter whose net is its seq, `to`. */
-static enum err say_block(struct stage *s, struct lone_link *l, uint8_t number, uint64_t from, uint64_t to)
-{
-    struct buffer body = { 0 };
-    struct block_writer writer;
-    struct block_head head = { .kind = BLOCK_DELTA, .replica = peer_id(number), .nonce = 7, .from = from };
-    struct entry entry = { .seq = to, .net = (int128)to };
-    block_begin(&writer, &body, &head);
-    block_put(&writer, s->w.node->replicas, bytes_of_text("theirs"), &entry);
-    block_end(&writer, to);
-    return lone_say_buffer(&s->w, l, FRAME_BLOCK, &body);
-}
-
-static void digest_item(struct buffer *body, struct id128 id, uint64_t known, uint64_t durable)
-{
-    struct digest_item item = { id, known, durable, 9 };
-    digest_put(body, &item);
 }
 
 static void test_nothing_but_hello_is_understood_before_hello(void **state)
@@ -135,16 +39,16 @@ static void test_a_frame_that_is_damaged_inside_ends_its_link_alone(void **state
         enum frame_kind kind;
         struct bytes body;
     } damaged[] = {
-        { FRAME_HELLO, bytes_of(zeroes, 60) },     { FRAME_REFUSE, bytes_of_text("no") },
-        { FRAME_PING, bytes_of(NULL, 0) },         { FRAME_PING, bytes_of(zeroes, 7) },
-        { FRAME_PING, bytes_of(zeroes, 9) },       { FRAME_PONG, bytes_of(zeroes, 7) },
-        { FRAME_PONG, bytes_of(later, 8) },        { FRAME_DIGEST, bytes_of(NULL, 0) },
-        { FRAME_DIGEST, bytes_of("\2", 1) },       { FRAME_DIGEST, bytes_of(zeroes, 40) },
-        { FRAME_DIGEST, bytes_of(zeroes, 41) },    { FRAME_BLOCK, bytes_of(NULL, 0) },
-        { FRAME_BLOCK, bytes_of(zeroes, 45) },     { FRAME_WANT, bytes_of(zeroes, 23) },
-        { FRAME_MEMBERS, bytes_of(zeroes, 17) },   { FRAME_MEMBERS, bytes_of("\3a:1", 4) },
-        { FRAME_ASK, bytes_of(NULL, 0) },          { FRAME_ASK, bytes_of_text("nobody") },
-        { FRAME_HEARD, bytes_of(NULL, 0) },        { FRAME_HEARD, bytes_of_text("\2a:1") },
+        { FRAME_HELLO, bytes_of(zeroes, 60) },      { FRAME_REFUSE, bytes_of_text("no") },
+        { FRAME_PING, bytes_of(NULL, 0) },          { FRAME_PING, bytes_of(zeroes, 7) },
+        { FRAME_PING, bytes_of(zeroes, 9) },        { FRAME_PONG, bytes_of(zeroes, 7) },
+        { FRAME_PONG, bytes_of(later, 8) },         { FRAME_DIGEST, bytes_of(NULL, 0) },
+        { FRAME_DIGEST, bytes_of("\2", 1) },        { FRAME_DIGEST, bytes_of(zeroes, 40) },
+        { FRAME_DIGEST, bytes_of(zeroes, 41) },     { FRAME_BLOCK, bytes_of(NULL, 0) },
+        { FRAME_BLOCK, bytes_of(zeroes, 45) },      { FRAME_WANT, bytes_of(zeroes, 23) },
+        { FRAME_MEMBERS, bytes_of(zeroes, 17) },    { FRAME_MEMBERS, bytes_of("\3a:1", 4) },
+        { FRAME_ASK, bytes_of(NULL, 0) },           { FRAME_ASK, bytes_of_text("nobody") },
+        { FRAME_HEARD, bytes_of(NULL, 0) },         { FRAME_HEARD, bytes_of_text("\2a:1") },
         { FRAME_HEARD, bytes_of_text("\1nobody") }, { FRAME_GOODBYE, bytes_of(zeroes, 1) },
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
@@ -172,7 +76,7 @@ static void test_what_is_damaged_outside_a_frame_ends_its_link_alone(void **stat
         ping->ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         struct frame frame;
         assert_false(lone_hears(l, FRAME_PONG, &frame));
-        bool waits = bit < 22; /* a length below 4 MiB that is not there yet */
+        bool waits = bit < 22;                            /* a length below 4 MiB that is not there yet */
         assert_int_equal(is_over(l), !waits || bit == 3); /* without that bit the frame is empty, its sum wrong */
         check_serves(s);
         stage_free(s);
