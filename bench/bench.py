@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from typing import Callable
 from load import (Load, fill, measure_redis_benchmark, measure_wrk, requests_for, sync_times, wait_until_joined,
                   watch_arrivals)
 from report import ArrivalRow, DiskRow, MemoryRow, PairRow, tables
-from servers import BenchError, Workplace, free_ports
+from servers import BenchError, TICKS_PER_SECOND, Workplace, free_ports
 
 RATIO_TARGET = 1.5
 ARRIVAL_TARGET_MS = 10
@@ -32,6 +33,7 @@ PIPELINE = 64
 NODES = 3
 SYNC_SAMPLES = 300
 SETTLE_SECONDS = 5
+ROWS_NOT_QUICK = ("short-async",)
 FILE_SYSTEMS_IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -147,8 +149,7 @@ def rows_known() -> dict[str, Callable]:
 # --- The run
 
 def file_system_of(folder):
-    done = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", folder], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return said_by(["findmnt", "-n", "-o", "FSTYPE", "-T", folder])[-1]  # of mounts in one place the last is seen
 
 
 def processor():
@@ -159,9 +160,12 @@ def processor():
     return platform.machine()
 
 
-def first_line(words):
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return (done.stdout.splitlines() or [""])[0]
+def said_by(words):
+    """The lines of a small program's output."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not done.stdout.strip():
+        raise BenchError(f"failed: {' '.join(words)}\n{done.stdout}{done.stderr}")
+    return done.stdout.splitlines()
 
 
 def circumstances(place, scope):
@@ -169,8 +173,8 @@ def circumstances(place, scope):
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "machine": f"{os.cpu_count()} x {processor()}, Linux {platform.release()}",
         "file_system": file_system_of(place.folder),
-        "quipu": first_line([place.program, "--version"]),
-        "redis": first_line([place.redis_program, "--version"]),
+        "quipu": said_by([place.program, "--version"])[0],
+        "redis": said_by([place.redis_program, "--version"])[0],
         "pairs": scope.pairs, "seconds_a_run": scope.seconds,
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
     }
@@ -186,12 +190,35 @@ def circumstances_text(about):
     ])
 
 
+def cpu_seconds_of_all():
+    """What all processes of the machine have used so far, and what its hypervisor has given to other machines."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+
+
+def cpu_seconds_of_us():
+    """This program's, and that of the servers and generators that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def measure_beside_others(measure_row, place, scope):
+    """The rows, each with how many cores other work had meanwhile."""
+    all_before, ours_before, began = cpu_seconds_of_all(), cpu_seconds_of_us(), time.monotonic()
+    rows = measure_row(place, scope)
+    others = cpu_seconds_of_all() - all_before - (cpu_seconds_of_us() - ours_before)
+    for row in rows:
+        row.other_cores = max(0.0, others / (time.monotonic() - began))
+    return rows
+
+
 def measure_all(place, scope, names):
     known, rows, began = rows_known(), [], time.monotonic()
     about = circumstances(place, scope)
     for name in names:
         say(f"{name} ...")
-        rows += known[name](place, scope)
+        rows += measure_beside_others(known[name], place, scope)
     about["load_average_after"] = [round(value, 2) for value in os.getloadavg()]
     about["took_seconds"] = round(time.monotonic() - began)
     return about, rows
@@ -201,13 +228,14 @@ def parse_arguments():
     build = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build")
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measures Quipu beside redis-server.")
     parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
-    parser.add_argument("--pairs", type=int, metavar="N", help="pairs of runs a row (5; 2 with --quick)")
+    parser.add_argument("--pairs", type=int, metavar="N", help="pairs of runs a row (5; 3 with --quick)")
     parser.add_argument("--only", metavar="ROW,...", help=f"these rows alone, out of: {', '.join(rows_known())}")
     parser.add_argument("--dir", default=build, help="where to put data directories; they are removed (build)")
     parser.add_argument("--json", metavar="FILE", help="all that was measured, for programs")
     parser.add_argument("--program", default=os.path.join(build, "quipu"), help="the quipu to measure (build/quipu)")
     arguments = parser.parse_args()
-    arguments.names = arguments.only.split(",") if arguments.only else list(rows_known())
+    usual = [name for name in rows_known() if not arguments.quick or name not in ROWS_NOT_QUICK]
+    arguments.names = arguments.only.split(",") if arguments.only else usual
     for name in arguments.names:
         if name not in rows_known():
             parser.error(f"there is no row '{name}'; there are: {', '.join(rows_known())}")
@@ -217,7 +245,7 @@ def parse_arguments():
 
 
 def scope_of(arguments):
-    scope = Scope(pairs=2, seconds=0.5, arrivals=100) if arguments.quick else Scope(pairs=5, seconds=2.5, arrivals=500)
+    scope = Scope(pairs=3, seconds=0.4, arrivals=100) if arguments.quick else Scope(pairs=5, seconds=2.0, arrivals=500)
     scope.pairs = arguments.pairs or scope.pairs
     return scope
 
@@ -234,7 +262,8 @@ def run(arguments):
     print(f"{circumstances_text(about)}\n\n{tables(rows)}")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({**about, "rows": [row.as_json() for row in rows]}, file, indent=1)
+            found = [{**row.as_json(), "other_cores": round(row.other_cores, 2)} for row in rows]
+            json.dump({**about, "rows": found}, file, indent=1)
             file.write("\n")
 
 

@@ -7,6 +7,9 @@ A verdict says only what this run shows: `met` or `missed` when the whole spread
 import math
 import statistics
 
+IDLE_CORES_MAX = 0.2
+PAIRS_MIN = 3
+
 
 def quantile(values, share):
     """The smallest value that so large a share of all does not exceed."""
@@ -33,7 +36,11 @@ def verdict(low, high, target, is_at_least):
     return "met" if high <= target else "missed" if low > target else "not shown"
 
 
-class PairRow:
+class Row:
+    other_cores = 0.0  # that other work on the machine had while this was measured
+
+
+class PairRow(Row):
     """Rates of Quipu and Redis, taken in turn."""
 
     def __init__(self, name, title, quipu, redis, target=None):
@@ -42,7 +49,9 @@ class PairRow:
         self.low, self.high = (min(self.ratios), max(self.ratios)) if self.ratios else (0, 0)
 
     def verdict(self):
-        return verdict(self.low, self.high, self.target, True)
+        """A pair or two have no spread to speak of."""
+        found = verdict(self.low, self.high, self.target, True)
+        return "not shown" if found and len(self.ratios) < PAIRS_MIN else found
 
     def cells(self):
         ratio = spread = target = ""
@@ -51,7 +60,7 @@ class PairRow:
         if self.target is not None:
             target = f">= {self.target}"
         return [self.title, rate_text(self.quipu), rate_text(self.redis), ratio, spread, cpu_text(self.quipu),
-                cpu_text(self.redis), target, self.verdict()]
+                cpu_text(self.redis), f"{self.other_cores:.1f}", target, self.verdict()]
 
     def saturated(self):
         """Who was faster than the load generator could ask, if anybody."""
@@ -65,7 +74,7 @@ class PairRow:
                 "redis": [sample.as_json() for sample in self.redis]}
 
 
-class ArrivalRow:
+class ArrivalRow(Row):
     """Times, in ms, until the other nodes showed an increment."""
 
     def __init__(self, name, title, arrivals, target_ms):
@@ -75,14 +84,16 @@ class ArrivalRow:
         self.low, self.high = quantile_bounds(self.times_ms, 0.99)
 
     def verdict(self):
-        return verdict(self.low, self.high, self.target_ms, False)
+        """The target is one for idle machines: beside other work it can be met, but not missed."""
+        found = verdict(self.low, self.high, self.target_ms, False)
+        return "not shown" if found == "missed" and self.other_cores > IDLE_CORES_MAX else found
 
     def cells(self):
         return [self.title, str(len(self.times_ms)), f"{quantile(self.times_ms, 0.5):.2f}",
                 f"{quantile(self.times_ms, 0.99):.2f}", f"{self.low:.2f}-{self.high:.2f}",
                 f"{max(self.times_ms):.2f}",
                 f"{quantile(self.rounds_ms, 0.5):.2f} / {quantile(self.rounds_ms, 0.99):.2f}",
-                f"p99 <= {self.target_ms}", self.verdict()]
+                f"{self.other_cores:.1f}", f"p99 <= {self.target_ms}", self.verdict()]
 
     def as_json(self):
         return {"row": self.name, "title": self.title, "target_p99_ms": self.target_ms, "verdict": self.verdict(),
@@ -92,7 +103,7 @@ class ArrivalRow:
                 "longest_round_ms": [round(time, 3) for time in self.rounds_ms]}
 
 
-class MemoryRow:
+class MemoryRow(Row):
     """Growth of resident memory, in bytes a counter."""
 
     def __init__(self, name, title, quipu, redis):
@@ -106,7 +117,7 @@ class MemoryRow:
                 "redis_bytes": round(self.redis, 1)}
 
 
-class DiskRow:
+class DiskRow(Row):
     """Times of fdatasync, in ms, of the file system that both servers write to."""
 
     def __init__(self, name, title, seconds):
@@ -124,9 +135,9 @@ class DiskRow:
 
 HEADS = {
     PairRow: ["50 connections, 1 worker", "Quipu /s", "Redis /s", "ratio", "spread", "Quipu us/op", "Redis us/op",
-              "target", "verdict"],
-    ArrivalRow: ["3 idle nodes, ms", "samples", "p50", "p99", "95 % of p99", "max", "round p50 / p99", "target",
-                 "verdict"],
+              "others", "target", "verdict"],
+    ArrivalRow: ["3 idle nodes, ms", "samples", "p50", "p99", "95 % of p99", "max", "round p50 / p99", "others",
+                 "target", "verdict"],
     MemoryRow: ["bytes a counter, 1 M counters", "Quipu", "Redis", "ratio"],
     DiskRow: ["write of 4 KiB and fdatasync, ms", "p50", "p99", "max"],
 }

@@ -14,6 +14,7 @@ enum happening_kind {
     HAPPEN_WAKE,  /* node */
     HAPPEN_WRITE, /* node's journal */
     HAPPEN_SYNC,
+    HAPPEN_RETRY, /* the disk was full */
     HAPPEN_SNAPSHOT,
     HAPPEN_CONNECT, /* wire */
     HAPPEN_REFUSE,
@@ -84,7 +85,7 @@ struct machine {
     struct action *appends; /* taken over, in order */
     uint32_t appends_count, appends_cap;
     uint64_t appended, written, synced;
-    bool write_scheduled, sync_scheduled, failing_full;
+    bool write_scheduled, sync_scheduled, retry_scheduled;
     uint64_t wake_ms;
     struct operation *waiting;
     uint32_t waiting_count, waiting_cap;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FULL_RETRY_MS 500u
+
 static void schedule_for(struct sim *s, uint32_t node, enum happening_kind kind, uint32_t delay_ms)
 {
     sim_schedule(s, &(struct happening){
@@ -63,7 +65,7 @@ void machine_start(struct sim *s, uint32_t node)
     m->up = true;
     m->paused = false;
     m->appended = m->written = m->synced = 0;
-    m->write_scheduled = m->sync_scheduled = m->failing_full = false;
+    m->write_scheduled = m->sync_scheduled = m->retry_scheduled = false;
     m->wake_ms = UINT64_MAX;
 }
 
@@ -132,6 +134,14 @@ static void take_records(struct machine *m)
     m->appends_count = 0;
 }
 
+static void retry_later(struct sim *s, uint32_t node)
+{
+    struct machine *m = &s->machines[node];
+    if (m->retry_scheduled) return;
+    m->retry_scheduled = true;
+    schedule_for(s, node, HAPPEN_RETRY, FULL_RETRY_MS);
+}
+
 static void happen_write(struct sim *s, uint32_t node)
 {
     struct machine *m = &s->machines[node];
@@ -139,9 +149,8 @@ static void happen_write(struct sim *s, uint32_t node)
     m->write_scheduled = false;
     take_records(m);
     enum err err = journal_write(m->journal);
+    if (err == ERR_FULL || (err == ERR_OK && journal_is_full(m->journal))) retry_later(s, node);
     if (err == ERR_FULL) {
-        m->write_scheduled = true;
-        schedule_for(s, node, HAPPEN_WRITE, 500);
         tell_journal(s, node, true);
         return;
     }
@@ -149,7 +158,6 @@ static void happen_write(struct sim *s, uint32_t node)
         sim_kill(s, node);
         return;
     }
-    if (journal_is_full(m->journal) && journal_reserve(m->journal) != ERR_OK) m->failing_full = true;
     m->written = m->appended;
     if (!m->sync_scheduled) {
         m->sync_scheduled = true;
@@ -157,6 +165,18 @@ static void happen_write(struct sim *s, uint32_t node)
     }
     done_event(s, node, EVENT_WRITTEN, m->written);
     if (m->life == life) tell_journal(s, node, false);
+}
+
+/* As the server: room is sought again, then what waits is written. */
+static void happen_retry(struct sim *s, uint32_t node)
+{
+    struct machine *m = &s->machines[node];
+    m->retry_scheduled = false;
+    enum err err = journal_is_full(m->journal) ? journal_reserve(m->journal) : ERR_OK;
+    if (err == ERR_OK || err == ERR_FULL)
+        happen_write(s, node);
+    else
+        sim_kill(s, node);
 }
 
 static void happen_sync(struct sim *s, uint32_t node)
@@ -237,6 +257,9 @@ void machine_happen(struct sim *s, const struct happening *h)
         return;
     case HAPPEN_SYNC:
         happen_sync(s, h->node);
+        return;
+    case HAPPEN_RETRY:
+        happen_retry(s, h->node);
         return;
     case HAPPEN_SNAPSHOT:
         happen_snapshot(s, h->node);

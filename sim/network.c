@@ -255,6 +255,7 @@ void network_happen(struct sim *s, const struct happening *h)
     case HAPPEN_WAKE:
     case HAPPEN_WRITE:
     case HAPPEN_SYNC:
+    case HAPPEN_RETRY:
     case HAPPEN_SNAPSHOT:
         break;
     }

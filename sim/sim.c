@@ -264,6 +264,7 @@ static void happen(struct sim *s, struct happening *h)
         return;
     case HAPPEN_WRITE:
     case HAPPEN_SYNC:
+    case HAPPEN_RETRY:
     case HAPPEN_SNAPSHOT:
         machine_happen(s, h);
         return;

@@ -78,7 +78,8 @@ static enum err commit_take(struct node *n, struct commit *c)
     static const uint8_t frame_head[FRAME_HEAD_BYTES];
     buffer_bytes(&out, bytes_of(frame_head, sizeof frame_head));
     block_begin(&writer, &out, &head);
-    enum err err = keyspace_take(n->keyspace, c->number, n->own_seq + 1, &c->batch, &writer);
+    enum err err = buffer_end(&out);
+    if (err == ERR_OK) err = keyspace_take(n->keyspace, c->number, n->own_seq + 1, &c->batch, &writer);
     c->seq_from = n->own_seq;
     c->seq_to = n->own_seq + c->batch.count;
     if (err == ERR_OK && c->batch.count > 0) {

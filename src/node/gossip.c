@@ -91,6 +91,20 @@ static enum err block_inspect(struct node *n, struct bytes block, struct incomin
     return err == ERR_STALE ? replicas_intern(n->replicas, &item->head.replica, &item->replica) : err;
 }
 
+/* While the disk is full nothing can be taken in. It is asked for again when there is room; a sweep that lost a piece
+ * by that must not claim anything at its end. */
+static bool block_is_taken(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted)
+{
+    const struct block_head *head = &item->head;
+    if (item->replica == n->own) return false; /* nobody else writes this node's entries */
+    if (head->kind == BLOCK_SWEEP && n->journal_full) node_fail(n, digest_note_hole(&l->digest, item->replica));
+    if (head->kind == BLOCK_SWEEP_END && digest_end_sweep(&l->digest, item->replica)) return false;
+    if (n->journal_full) return false;
+    if (head->kind == BLOCK_SWEEP) return true;
+    if (head->from > accepted) want_send(n, l, item->replica);
+    return head->from <= accepted && head->to > accepted;
+}
+
 void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
 {
     struct incoming item = { 0 };
@@ -102,22 +116,14 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
         if (!n->failed) link_broken(n, l, what);
         return;
     }
-    /* Nobody else writes this node's entries; while the disk is full nothing can be taken in, and it is asked for
-     * again when there is room. */
-    if (item.replica == n->own || n->journal_full) return;
-    bool claims = item.head.kind != BLOCK_SWEEP;
-    if (claims && item.head.to <= sync->accepted) return;
-    if (claims && item.head.from > sync->accepted) {
-        want_send(n, l, item.replica);
-        return;
-    }
+    if (!block_is_taken(n, l, &item, sync->accepted)) return;
     item.bytes = shared_copy(body);
     if (!item.bytes || incoming_add(&n->incoming, &item) != ERR_OK) {
         shared_drop(item.bytes);
         n->failed = true;
         return;
     }
-    if (claims) sync->accepted = item.head.to;
+    if (item.head.kind != BLOCK_SWEEP) sync->accepted = item.head.to;
 }
 
 /* Once a link: a peer repeats itself. */

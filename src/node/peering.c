@@ -311,8 +311,9 @@ static size_t take_frames(struct node *n, struct peer_link *l, struct bytes inpu
         size_t len;
         enum err err = frame_read(bytes_of(input.ptr + taken, input.len - taken), &frame, &len);
         /* Strangers get no memory for a frame of 4 MiB that never ends. */
-        bool too_long = l->stage != LINK_TALKING && input.len - taken > HANDSHAKE_BYTES_MAX;
-        if (err == ERR_PARTIAL && !too_long) return taken;
+        size_t here = err == ERR_OK ? len : input.len - taken;
+        if (l->stage != LINK_TALKING && here > HANDSHAKE_BYTES_MAX) err = ERR_CORRUPT;
+        if (err == ERR_PARTIAL) return taken;
         if (err != ERR_OK) {
             link_broken(n, l, "bytes that are no frame");
             return input.len;

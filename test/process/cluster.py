@@ -257,7 +257,8 @@ class Cluster:
         self.nodes: list[Node] = []
 
     def new(self, *flags: object, environment: Mapping[str, str] = {}, peers: Iterable[Node] = (),
-            discover: str = "off", port: Optional[int] = None, prefix: Sequence[object] = (), data: object = None) -> Node:
+            discover: str = "off", port: Optional[int] = None, prefix: Sequence[object] = (),
+            data: object = None) -> Node:
         """A node that is not started yet, told by flags."""
         port = port or free_port()
         node = Node(self, port, [], environment, prefix=prefix)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes that die, freeze, leave and come back, with the default settings where a promise is about these."""
+import contextlib
 import itertools
+import time
 
 from cluster import free_port, wait_counts, wait_digests, wait_mesh
-from waiting import eventually, pass_time
+from waiting import SLOW, eventually, pass_time
 
 RETRY = r"connect to {} failed: .+; next attempt in (\d+) ms"
 
@@ -55,8 +57,9 @@ def test_kill_in_the_middle_of_a_pipeline(cluster):
             connection.sendall(b"INCR pipe\r\n" * 20000)
             received = connection.recv(65536)
             node.kill()
-            while chunk := connection.recv(1 << 20) if received else b"":
-                received += chunk
+            with contextlib.suppress(ConnectionResetError):  # what had arrived before is all that was answered
+                while chunk := connection.recv(1 << 20):
+                    received += chunk
         answers = [int(line[1:]) for line in received.split(b"\r\n")[:-1]]
         assert answers == list(range(total + 1, total + len(answers) + 1))
         node.start()
@@ -81,7 +84,7 @@ def assert_delays(announced, moments, expected):
     # The next attempt fails at once (refused), so the lines are as far apart as the delays said.
     for delay, (before, after) in zip(announced, itertools.pairwise(moments)):
         apart = (after - before) * 1000
-        assert 0.8 * delay - 20 <= apart <= 1.2 * delay + 80, f"{apart:.0f} ms passed after {delay} ms were announced"
+        assert 0.8 * delay - 20 <= apart <= 1.2 * delay + 80 * SLOW, f"{apart:.0f} ms after {delay} ms were announced"
 
 
 def test_delays_double_from_500_ms_to_the_cap(cluster):
@@ -116,6 +119,7 @@ def test_freeze_longer_than_the_peer_timeout(cluster):
     frozen.increment(1)
     wait_counts(nodes, 1)
     frozen.freeze()
+    began = time.time()
     wait_off(others, frozen, within=5)
     for node in others:
         assert [other.id for other in others if other is not node] == node.peers()
@@ -124,8 +128,10 @@ def test_freeze_longer_than_the_peer_timeout(cluster):
     # It holds its own verdict back: those that went on all the time were never down in its eyes.
     wait_mesh(nodes, within=5)
     wait_counts(nodes, 21, within=5)
-    assert [line.text for other in others for line in other.log_lines(f"connect to .* failed|peer .* is down")
-            if frozen.id not in line.text] == []
+    bad = "connect to .* failed|peer .* is down"
+    verdicts = [line.text for other in others for line in other.log_lines(bad, began)]
+    assert [text for text in verdicts if frozen.id not in text] == []
+    assert frozen.log_lines("peer .* is down", began) == []
     frozen.increment(100)
     wait_counts(nodes, 121, within=1)
     wait_digests(nodes)

@@ -102,7 +102,8 @@ class Network:
 
     def add_host(self, number: int) -> str:
         namespace = self._namespace(f"h{number}")
-        ip("-n", self.bridge, "link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        ip("-n", self.bridge, "link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns",
+           namespace)
         ip("-n", self.bridge, "link", "set", f"port{number}", "master", "bridge")
         ip("-n", self.bridge, "link", "set", f"port{number}", "up")
         ip("-n", namespace, "addr", "add", f"{self.subnet}.{number}/24", "dev", "eth0")
@@ -173,8 +174,9 @@ def equal_on_all(nodes, expected):
 
 def wait_whole_again(nodes, expected, healed_at):
     """All equal within 5 s of the first connection that came about after the healing, as the logs have it."""
-    ups = eventually(lambda: [line for node in nodes for line in node.log_lines(r"^peer .* is up", since=healed_at)], 35,
-                     "a first reconnect after the healing")
+    def reconnects():
+        return [line for node in nodes for line in node.log_lines(r"^peer .* is up", since=healed_at)]
+    ups = eventually(reconnects, 35, "a first reconnect after the healing")
     eventually(lambda: equal_on_all(nodes, expected), 5, "the sum is exact and equal on all")
     assert time.time() - min(line.at for line in ups) <= 5 * SLOW + 0.5
     wait_lists(nodes, nodes, 5)

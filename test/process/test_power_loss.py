@@ -125,7 +125,7 @@ def test_the_test_above_fails_without_fdatasync(cluster):
 
 @pytest.mark.parametrize("seed", [None, 1, 2, 3, 4, 5, 6])
 def test_async_keeps_what_was_answered_a_moment_before(cluster, seed):
-    """`async` promises fdatasync within 10 ms; what is younger may be lost, but the node always starts, without help."""
+    """`async` promises fdatasync within 10 ms; what is younger may be lost, but the node always starts by itself."""
     powered = PoweredNode(cluster, "--durability", "async")
     node = powered.node.start()
     client = node.redis()

@@ -102,7 +102,7 @@ def test_help_and_version_work_whatever_else_is_said(cluster):
         assert run.returncode in (0, 2)
         assert serve(cluster, word, environment={"QUIPU_WORKERS": "0"}).returncode == 0
     text = serve(cluster, "--help").stdout
-    for name in ("--node-id", "NODE_ID", "--peers", "PEERS", "--data-dir", "QUIPU_DATA_DIR", "--backoff-max-ms", "30000"):
+    for name in ("--node-id", "NODE_ID", "--peers", "PEERS", "QUIPU_DATA_DIR", "--backoff-max-ms", "30000"):
         assert name in text
 
 
@@ -169,7 +169,8 @@ def test_unreadable_directory(cluster):
             pytest.skip(f"nobody may not run {QUIPU}")
     else:
         node.data.chmod(0)
-    run = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False, env=clean_environment(), cwd="/")
+    run = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False, env=clean_environment(),
+                         cwd="/")
     assert_refused(run, str(node.data), "permission denied")
 
 
