@@ -33,21 +33,6 @@ static void digest_unclaim(struct digest *d)
     for (uint32_t i = 0; i < d->count; i++) d->claims[i].known = d->claims[i].durable = 0;
 }
 
-enum err digest_note_hole(struct digest *d, uint32_t replica)
-{
-    enum err err = digest_cover(d, replica + 1);
-    if (err == ERR_OK) d->claims[replica].has_hole = true;
-    return err;
-}
-
-bool digest_end_sweep(struct digest *d, uint32_t replica)
-{
-    if (replica >= d->count) return false;
-    bool had_hole = d->claims[replica].has_hole;
-    d->claims[replica].has_hole = false;
-    return had_hole;
-}
-
 enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body)
 {
     bool whole;

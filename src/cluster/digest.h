@@ -14,7 +14,6 @@
 struct claim {
     uint64_t known, durable;           /* said by the peer */
     uint64_t told_known, told_durable; /* said to the peer */
-    bool has_hole;                     /* a piece of the sweep that the peer is sending was not taken in */
 };
 
 struct digest {
@@ -27,12 +26,6 @@ struct digest {
 void digest_release(struct digest *d);
 /* What the peer claims of a replica; zeroes if it said nothing of it. */
 struct claim digest_claim(const struct digest *d, uint32_t replica);
-
-/* A piece of a sweep of this replica could not be taken in. */
-MUST_USE enum err digest_note_hole(struct digest *d, uint32_t replica);
-/* The sweep of this replica has ended: whether its claim is void. A link carries one sweep of a replica at a time, so
- * the next one begins without holes. */
-bool digest_end_sweep(struct digest *d, uint32_t replica);
 
 /* Takes in a digest frame's body. Replicas not met before are added to the table. ERR_CORRUPT, ERR_NOMEM, ERR_TOO_LONG:
  * the table is full. After an error the link is to end. */

@@ -67,7 +67,7 @@ static unsigned parts_meant(unsigned parts)
 
 void block_begin(struct block_writer *w, struct buffer *out, const struct block_head *head)
 {
-    REQUIRE(head->kind >= BLOCK_DELTA && head->kind <= BLOCK_SWEEP_END);
+    REQUIRE(head->kind == BLOCK_DELTA || head->kind == BLOCK_SNAPSHOT);
     REQUIRE(!id128_is_zero(&head->replica));
     *w = (struct block_writer){ .out = out, .at = out->len, .head = *head, .seq_last = head->from };
     w->seq_max = head->from;
@@ -364,7 +364,7 @@ enum err block_open(struct block_reader *r, struct bytes block)
     head.from = reader_u64(&in);
     head.to = reader_u64(&in);
     head.count = reader_u32(&in);
-    reader_expect(&in, kind >= BLOCK_DELTA && kind <= BLOCK_SWEEP_END && !id128_is_zero(&head.replica));
+    reader_expect(&in, (kind == BLOCK_DELTA || kind == BLOCK_SNAPSHOT) && !id128_is_zero(&head.replica));
     reader_expect(&in, head.from <= head.to && head.count <= reader_left(&in) / ENTRY_BYTES_MIN);
     if (in.failed) return ERR_CORRUPT;
     head.kind = (enum block_kind)kind;

@@ -4,9 +4,8 @@
  *   kind u8 | replica id 16 | nonce u64 | from u64 | to u64 | count u32 | entries
  *
  * BLOCK_DELTA holds every live entry with from < seq <= to, in rising order of seq, and says so: whoever knows the
- * replica up to `from` knows it up to `to` afterwards. BLOCK_SWEEP holds entries in any order and claims nothing,
- * except when it is the last part of a sweep: BLOCK_SWEEP_END claims (from, to] for all the parts since the start.
- * nonce: of the owner's boot that wrote `to`.
+ * replica up to `from` knows it up to `to` afterwards. BLOCK_SNAPSHOT holds entries in any order and claims nothing.
+ * nonce: of the owner's latest boot that the writer of the block knew of.
  *
  *   entry: seq step, signed varint (from the entry before, at first from `from`) | name length varint, name |
  *          flags u8 | net, signed varint | extras by flag
@@ -25,7 +24,7 @@
 #define NAME_BYTES_MAX 1024
 #define BLOCK_HEAD_BYTES (1 + 16 + 8 + 8 + 8 + 4)
 
-enum block_kind { BLOCK_DELTA = 1, BLOCK_SWEEP = 2, BLOCK_SWEEP_END = 3 };
+enum block_kind { BLOCK_DELTA = 1, BLOCK_SNAPSHOT = 2 };
 
 struct block_head {
     enum block_kind kind;

@@ -8,7 +8,6 @@
 #include "count/replicas.h"
 
 struct slot {
-    uint64_t from, to; /* wanted */
     struct buffer block;
     struct block_writer writer;
     uint64_t seq_max;
@@ -24,11 +23,10 @@ struct collector {
     struct keyspace *keyspace;
     const struct replicas *replicas;
     uint32_t block_bytes;
-    bool wants_all;
     bool has_failed; /* no memory, during a visit */
     bool is_done;
     struct walk walk;
-    struct slot **slots; /* by replica; NULL: not wanted, or with wants_all not met yet */
+    struct slot **slots; /* by replica; NULL: not met yet */
     uint32_t slots_count;
     struct full_block *full;
     uint32_t full_count, full_cap;
@@ -46,41 +44,24 @@ static enum err slots_grow(struct collector *c, uint32_t count)
     return ERR_OK;
 }
 
-static enum err slot_add(struct collector *c, const struct collector_want *want)
+static enum err slot_for(struct collector *c, uint32_t replica, struct slot **ret_slot)
 {
-    enum err err = slots_grow(c, want->replica + 1);
+    enum err err = slots_grow(c, replica + 1);
     if (err != ERR_OK) return err;
-    struct slot *slot = c->slots[want->replica];
-    if (slot) { /* asked for twice: both and what lies between */
-        if (want->from < slot->from) slot->from = want->from;
-        if (want->to > slot->to) slot->to = want->to;
-        return ERR_OK;
-    }
-    slot = mem_alloc_zero(1, sizeof *slot);
-    if (!slot) return ERR_NOMEM;
-    slot->from = want->from;
-    slot->to = want->to;
-    c->slots[want->replica] = slot;
+    if (!c->slots[replica]) c->slots[replica] = mem_alloc_zero(1, sizeof **c->slots);
+    if (!c->slots[replica]) return ERR_NOMEM;
+    *ret_slot = c->slots[replica];
     return ERR_OK;
 }
 
-enum err collector_new(struct keyspace *keyspace, const struct replicas *replicas, const struct collector_want *wants,
-                       uint32_t wants_count, uint32_t block_bytes, struct collector **ret_collector)
+enum err collector_new(struct keyspace *keyspace, const struct replicas *replicas, uint32_t block_bytes,
+                       struct collector **ret_collector)
 {
     struct collector *c = mem_alloc_zero(1, sizeof *c);
     if (!c) return ERR_NOMEM;
     c->keyspace = keyspace;
     c->replicas = replicas;
     c->block_bytes = block_bytes;
-    c->wants_all = !wants;
-    for (uint32_t i = 0; wants && i < wants_count; i++) {
-        REQUIRE(wants[i].replica < REPLICAS_MAX);
-        enum err err = slot_add(c, &wants[i]);
-        if (err != ERR_OK) {
-            collector_free(c);
-            return err;
-        }
-    }
     *ret_collector = c;
     return ERR_OK;
 }
@@ -96,21 +77,6 @@ void collector_free(struct collector *c)
     mem_free(c->slots);
     mem_free(c->full);
     mem_free(c);
-}
-
-/* The slot for an entry of that replica and seq; *ret_slot is NULL if the entry is not wanted. */
-static enum err slot_for(struct collector *c, uint32_t replica, uint64_t seq, struct slot **ret_slot)
-{
-    *ret_slot = NULL;
-    bool is_known = replica < c->slots_count && c->slots[replica];
-    if (!is_known && !c->wants_all) return ERR_OK;
-    if (!is_known) {
-        enum err err = slot_add(c, &(struct collector_want){ replica, 0, UINT64_MAX });
-        if (err != ERR_OK) return err;
-    }
-    struct slot *slot = c->slots[replica];
-    if (seq > slot->from && seq <= slot->to) *ret_slot = slot;
-    return ERR_OK;
 }
 
 /* Ends the replica's block and sets it aside. */
@@ -135,18 +101,17 @@ static enum err slot_set_aside(struct collector *c, uint32_t replica)
 
 static void slot_begin(struct collector *c, struct slot *slot, uint32_t replica)
 {
-    struct block_head head = { .kind = BLOCK_SWEEP, .replica = *replicas_id(c->replicas, replica) };
-    head.from = slot->from;
+    struct block_head head = { .kind = BLOCK_SNAPSHOT, .replica = *replicas_id(c->replicas, replica) };
     block_begin(&slot->writer, &slot->block, &head);
-    slot->seq_max = slot->from;
+    slot->seq_max = 0;
     slot->is_open = true;
 }
 
 static enum err collect(struct collector *c, struct bytes name, const struct share *share)
 {
     struct slot *slot = NULL;
-    enum err err = slot_for(c, share->replica, share->entry.seq, &slot);
-    if (err != ERR_OK || !slot) return err;
+    enum err err = slot_for(c, share->replica, &slot);
+    if (err != ERR_OK) return err;
     if (!slot->is_open) slot_begin(c, slot, share->replica);
     block_put(&slot->writer, c->replicas, name, &share->entry);
     if (share->entry.seq > slot->seq_max) slot->seq_max = share->entry.seq;

@@ -227,11 +227,13 @@ uint64_t keyspace_bytes(const struct keyspace *k)
     return bytes;
 }
 
-static void shard_visit(const struct shard *s, const struct cell *c, keyspace_visitor *visitor, void *context)
+static void shard_visit(const struct keyspace *k, const struct shard *s, uint32_t number, keyspace_visitor *visitor,
+                        void *context)
 {
+    const struct cell *c = shard_cell(s, number);
     struct seen seen;
     shard_see(s, c, &seen);
-    struct visit visit = { .name = cell_name(c), .value = seen.value, .exists = seen.exists };
+    struct visit visit = { .name = cell_name(c), .cell = cell_ref_of(k, s, number), .value = seen.value, .exists = seen.exists };
     struct share only = { .replica = c->replica, .entry = { .seq = c->seq } };
     if (cell_is_full(c)) {
         visit.shares = c->full->shares;
@@ -245,12 +247,13 @@ static void shard_visit(const struct shard *s, const struct cell *c, keyspace_vi
 }
 
 /* New cells have higher numbers than all others, so a number says what was visited. */
-static uint32_t shard_walk(struct shard *s, uint32_t from, uint32_t cells_max, keyspace_visitor *visitor, void *context)
+static uint32_t shard_walk(const struct keyspace *k, struct shard *s, uint32_t from, uint32_t cells_max,
+                           keyspace_visitor *visitor, void *context)
 {
     spinlock_take(&s->lock);
     uint32_t left = s->cells.used - from;
     uint32_t count = left < cells_max ? left : cells_max;
-    for (uint32_t i = 1; i <= count; i++) shard_visit(s, shard_cell(s, from + i), visitor, context);
+    for (uint32_t i = 1; i <= count; i++) shard_visit(k, s, from + i, visitor, context);
     spinlock_give(&s->lock);
     return count;
 }
@@ -259,7 +262,7 @@ bool keyspace_walk(struct keyspace *k, struct walk *walk, uint32_t cells_max, ke
 {
     while (cells_max > 0 && walk->shard < k->count) {
         uint32_t want = cells_max < SLICE_ITEMS ? cells_max : SLICE_ITEMS;
-        uint32_t got = shard_walk(&k->shards[walk->shard], walk->cell, want, visitor, context);
+        uint32_t got = shard_walk(k, &k->shards[walk->shard], walk->cell, want, visitor, context);
         cells_max -= got;
         walk->cell += got;
         if (got == want) continue;

@@ -69,6 +69,9 @@ MUST_USE enum err keyspace_writes_refused(const struct keyspace *k);
 /* True if some dirty list may not be empty. */
 bool keyspace_is_dirty(const struct keyspace *k);
 
+/* Where a counter is: shard and cell. */
+typedef uint64_t cell_ref;
+
 /* A slow pass over everything, in slices, while others go on. Each counter that is there throughout is visited exactly
  * once. The visitor runs under the shard's lock: it must be brief and must not call the keyspace.
  * shares: durable entries only, any order; value and exists: as a read would show them. */
@@ -77,6 +80,7 @@ struct walk {
 };
 struct visit {
     struct bytes name;
+    cell_ref cell;
     const struct share *shares;
     uint32_t count; /* 0 when nothing of the counter is durable yet */
     int64_t value;
@@ -91,9 +95,6 @@ MUST_USE bool keyspace_walk(struct keyspace *k, struct walk *walk, uint32_t cell
 
 /* Which replica the entries of this node belong to; set before the first keyspace_add. */
 void keyspace_set_own(struct keyspace *k, uint32_t replica);
-
-/* Where a counter is: shard and cell. */
-typedef uint64_t cell_ref;
 
 /* One commit's changes, kept until they are published. Zero-initialised is empty. */
 struct batch_item {

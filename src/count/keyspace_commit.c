@@ -13,11 +13,6 @@
 
 #define BATCH_ITEMS_MIN 64u
 
-static cell_ref cell_ref_of(const struct keyspace *k, const struct shard *s, uint32_t number)
-{
-    return (uint64_t)(s - k->shards) << 32 | number;
-}
-
 static struct shard *cell_ref_shard(const struct keyspace *k, cell_ref ref)
 {
     REQUIRE(ref >> 32 < k->count);

@@ -84,6 +84,11 @@ static inline struct shard *keyspace_shard(const struct keyspace *k, uint64_t ha
     return &k->shards[hash >> 1 >> k->shift];
 }
 
+static inline cell_ref cell_ref_of(const struct keyspace *k, const struct shard *s, uint32_t number)
+{
+    return (uint64_t)(s - k->shards) << 32 | number;
+}
+
 /* What a read of the counter shows, and the commit that the reply has to wait for. */
 void shard_see(const struct shard *s, const struct cell *c, struct seen *ret_seen);
 /* Makes a cell without any entry, which is to get one under the same lock. *ret_retired is memory to be freed when the

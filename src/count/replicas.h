@@ -6,7 +6,7 @@
  * was handed; all else belongs to the replica thread. Index 0 is no replica, so that a zeroed field names nobody.
  *  (1) known: every live entry of the replica up to this seq is in the keyspace, at that seq or a later one.
  *  (2) durable <= known: the same, and also on this node's disk.
- *  (3) nonce: of the boot of the owner that wrote seq `known`; 0 when nothing is known. */
+ *  (3) nonce: of the owner's latest boot that the source of `known` knew of; 0 when nothing is known. */
 #ifndef QUIPU_COUNT_REPLICAS_H
 #define QUIPU_COUNT_REPLICAS_H
 

@@ -80,7 +80,7 @@ enum err snapshot_begin(const struct snapshot_options *options, struct snapshot 
     s->place = (struct place){ SEGMENT_SNAPSHOT_MAGIC, j->id, segment->number };
     s->first_block = segment->first_block;
     j->snapshot_under_way = true;
-    err = collector_new(options->keyspace, options->replicas, NULL, 0, ENTRIES_BYTES, &s->collector);
+    err = collector_new(options->keyspace, options->replicas, ENTRIES_BYTES, &s->collector);
     if (err == ERR_OK) err = begin_file(s);
     if (err != ERR_OK) {
         snapshot_free(s);

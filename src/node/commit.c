@@ -196,7 +196,7 @@ static void commit_publish(struct node *n, struct commit *c)
         const struct incoming *item = &c->incoming.items[i];
         const struct known *known = replicas_known(n->replicas, item->replica);
         uint64_t to = item->head.to < known->known ? item->head.to : known->known;
-        if (item->head.kind != BLOCK_SWEEP) replicas_raise_durable(n->replicas, item->replica, to);
+        replicas_raise_durable(n->replicas, item->replica, to);
     }
 }
 

@@ -41,7 +41,7 @@ enum err gossip_join(struct node *n, const struct incoming *item)
     struct entry entry;
     const struct block_head *head = &item->head;
     const struct known *known = replicas_known(n->replicas, item->replica);
-    bool claims = head->kind != BLOCK_SWEEP && head->from <= known->known && head->to > known->known;
+    bool claims = head->kind == BLOCK_DELTA && head->from <= known->known && head->to > known->known;
     struct recent *recent = n->started ? &sync_of(n, item->replica)->recent : NULL;
     enum err err = block_open(&reader, bytes_of(item->bytes->ptr, item->bytes->len));
     REQUIRE(err == ERR_OK || !n->started); /* it was checked when it came in */
@@ -54,12 +54,11 @@ enum err gossip_join(struct node *n, const struct incoming *item)
             extras_free(entry.extras);
             return err;
         }
-        if (recent && claims && head->kind == BLOCK_DELTA && seq > recent->top) recent_add(recent, seq, cell);
+        if (recent && claims && seq > recent->top) recent_add(recent, seq, cell);
     }
     if (err != ERR_STALE) return err;
     if (claims) replicas_raise_known(n->replicas, item->replica, head->to, head->nonce);
-    if (recent && claims && head->kind == BLOCK_DELTA) recent_raise(recent, head->to);
-    if (recent && claims && head->kind == BLOCK_SWEEP_END) recent_restart(recent, head->to);
+    if (recent && claims) recent_raise(recent, head->to);
     if (n->started) stats_add(n->stats, STAT_peer_entries_in, head->count);
     return ERR_OK;
 }
@@ -84,23 +83,20 @@ static enum err block_inspect(struct node *n, struct bytes block, struct incomin
     struct block_reader reader;
     struct bytes name;
     struct entry entry;
+    if (block.len > PEER_BLOCK_BYTES_MAX) return ERR_CORRUPT;
     enum err err = block_open(&reader, block);
+    if (err == ERR_OK && reader.head.kind != BLOCK_DELTA) err = ERR_CORRUPT;
     if (err != ERR_OK) return err;
     item->head = reader.head;
     while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) extras_free(entry.extras);
     return err == ERR_STALE ? replicas_intern(n->replicas, &item->head.replica, &item->replica) : err;
 }
 
-/* While the disk is full nothing can be taken in. It is asked for again when there is room; a sweep that lost a piece
- * by that must not claim anything at its end. */
 static bool block_is_taken(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted)
 {
     const struct block_head *head = &item->head;
     if (item->replica == n->own) return false; /* nobody else writes this node's entries */
-    if (head->kind == BLOCK_SWEEP && n->journal_full) node_fail(n, digest_note_hole(&l->digest, item->replica));
-    if (head->kind == BLOCK_SWEEP_END && digest_end_sweep(&l->digest, item->replica)) return false;
-    if (n->journal_full) return false;
-    if (head->kind == BLOCK_SWEEP) return true;
+    if (n->journal_full) return false;         /* it is asked for again when there is room */
     if (head->from > accepted) want_send(n, l, item->replica);
     return head->from <= accepted && head->to > accepted;
 }
@@ -123,7 +119,7 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
         n->failed = true;
         return;
     }
-    if (item.head.kind != BLOCK_SWEEP) sync->accepted = item.head.to;
+    sync->accepted = item.head.to;
 }
 
 /* Once a link: a peer repeats itself. */

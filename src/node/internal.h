@@ -24,13 +24,16 @@
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
+/* A block is cut after the entry that reaches the goal, so this leaves room for the largest entry that may come in; what
+ * may come in can go out again in one frame. */
+#define PEER_BLOCK_BYTES_MAX (1u << 20)
 #define GOSSIP_MS 1000u
 #define GOSSIP_JITTER_PERCENT 20u
 #define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */
 #define RECENT_OWN_MAX (1u << 20)
 #define RECENT_PEER_MAX (1u << 16)
 #define READY_AFTER_MS 10000u
-#define SNAPSHOT_BYTES_DEFAULT (24u << 20)
+#define SNAPSHOT_BYTES_DEFAULT (16u << 20)
 #define HANDSHAKES_MAX 128u
 #define HANDSHAKE_BYTES_MAX 4096u           /* of a frame from somebody who has not said who it is */
 #define LINK_ANSWERS_BYTES_MAX (256u << 10) /* with more than this unread a peer's questions are not answered */

@@ -31,7 +31,7 @@ static uint64_t own_top(const struct node *n)
 
 static bool wants_own(const struct node *n, const struct peer_link *l)
 {
-    if (l->sweep && sweep_covers(l->sweep, n->own)) return true;
+    if (l->sweep && sweep_is_pending(l->sweep, n->own)) return true;
     for (uint32_t i = 0; i < l->wants_count; i++) {
         if (l->sweep_wants[i].replica == n->own) return true;
     }
@@ -47,7 +47,7 @@ static void add_sweep_want(struct node *n, struct peer_link *l, uint32_t replica
     }
     if (l->wants_count == l->wants_cap) {
         uint32_t cap = l->wants_cap ? l->wants_cap * 2 : 4;
-        struct collector_want *wants = mem_resize(l->sweep_wants, cap * sizeof *wants);
+        struct sweep_want *wants = mem_resize(l->sweep_wants, cap * sizeof *wants);
         if (!wants) {
             n->failed = true;
             return;
@@ -55,7 +55,7 @@ static void add_sweep_want(struct node *n, struct peer_link *l, uint32_t replica
         l->sweep_wants = wants;
         l->wants_cap = cap;
     }
-    l->sweep_wants[l->wants_count++] = (struct collector_want){ .replica = replica, .from = from };
+    l->sweep_wants[l->wants_count++] = (struct sweep_want){ .replica = replica, .from = from };
 }
 
 static void add_serving(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from)
@@ -84,7 +84,7 @@ void lanes_serve(struct node *n, struct peer_link *l, uint32_t replica, uint64_t
 {
     struct replica_sync *sync = sync_of(n, replica);
     if (!sync || l->stage != LINK_TALKING) return;
-    if (l->sweep && sweep_covers(l->sweep, replica)) return;
+    if (l->sweep && sweep_is_pending(l->sweep, replica)) return;
     if (replica == n->own) l->cursor = from;
     if (from >= sync->recent.top) return;
     if (from < sync->recent.floor)
@@ -146,47 +146,46 @@ static void pump_serving(struct node *n, struct peer_link *l)
     }
 }
 
-struct sweep_visit {
-    struct node *node;
-    struct peer_link *link;
-};
-
-static enum err sweep_send(void *context, uint32_t replica, struct bytes block)
-{
-    struct sweep_visit *visit = context;
-    (void)replica;
-    node_send(visit->node, visit->link, frame_new(FRAME_BLOCK, block));
-    return visit->node->failed ? ERR_NOMEM : ERR_OK;
-}
-
 static void sweep_start(struct node *n, struct peer_link *l)
 {
     for (uint32_t i = 0; i < l->wants_count; i++) {
-        struct collector_want *want = &l->sweep_wants[i];
+        struct sweep_want *want = &l->sweep_wants[i];
         /* Own entries are in the keyspace as far as they are durable; a peer's as far as they are known. */
-        want->to = replicas_known(n->replicas, want->replica)->known;
-        if (want->replica == n->own) l->cursor = want->to;
+        const struct known *known = replicas_known(n->replicas, want->replica);
+        want->to = known->known;
+        want->nonce = known->nonce;
+        if (want->replica == n->own) l->sweep_own_to = want->to;
     }
     node_fail(n, sweep_new(n->keyspace, n->replicas, l->sweep_wants, l->wants_count, &l->sweep));
     l->wants_count = 0;
 }
 
+/* Blocks of what the walk has found, as long as the link takes them. */
+static void sweep_send(struct node *n, struct peer_link *l)
+{
+    bool done = false;
+    bool had_own = sweep_is_pending(l->sweep, n->own);
+    while (!done && link_has_room(l) && !n->failed) {
+        struct buffer body = { 0 };
+        node_fail(n, sweep_write_delta(l->sweep, FRAME_BODY_BYTES_GOAL, &body, &done));
+        node_send_body(n, l, FRAME_BLOCK, &body);
+    }
+    if (had_own && !sweep_is_pending(l->sweep, n->own)) l->cursor = l->sweep_own_to;
+    if (!done) return;
+    sweep_free(l->sweep);
+    l->sweep = NULL;
+}
+
 static void pump_sweep(struct node *n, struct peer_link *l)
 {
-    if (!l->sweep && l->wants_count > 0 && link_has_room(l)) sweep_start(n, l);
+    if (!l->sweep && l->wants_count > 0) sweep_start(n, l);
     l->sweep_more = false;
-    for (uint32_t i = 0; l->sweep && link_has_room(l) && !n->failed; i++) {
-        if (i == SWEEP_STEPS) {
-            l->sweep_more = true;
-            return;
-        }
-        struct sweep_visit visit = { n, l };
-        bool done = false;
-        node_fail(n, sweep_step(l->sweep, SWEEP_CELLS, sweep_send, &visit, &done));
-        if (!done) continue;
-        sweep_free(l->sweep);
-        l->sweep = NULL;
-    }
+    if (!l->sweep || n->failed) return;
+    bool walked = false;
+    for (uint32_t i = 0; i < SWEEP_STEPS && !walked && !n->failed; i++)
+        node_fail(n, sweep_walk(l->sweep, SWEEP_CELLS, &walked));
+    l->sweep_more = !walked;
+    if (walked && !n->failed) sweep_send(n, l);
 }
 
 void lanes_pump(struct node *n, struct peer_link *l)

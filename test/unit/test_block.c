@@ -508,18 +508,16 @@ static enum err check_third_step(enum block_kind kind, char step)
     return check_entries(&head, bytes_of(bytes, sizeof bytes - 1));
 }
 
-static void test_delta_only_rises_and_a_sweep_may_fall(void **state)
+static void test_delta_only_rises_and_a_snapshot_may_fall(void **state)
 {
     (void)state;
     assert_ok(check_third_step(BLOCK_DELTA, 2));
     assert_err(check_third_step(BLOCK_DELTA, 0), ERR_CORRUPT);
     assert_err(check_third_step(BLOCK_DELTA, 1), ERR_CORRUPT);
-    for (enum block_kind kind = BLOCK_SWEEP; kind <= BLOCK_SWEEP_END; kind++) {
-        assert_ok(check_third_step(kind, 1));
-        assert_ok(check_third_step(kind, 3));                /* down to 11 */
-        assert_err(check_third_step(kind, 5), ERR_CORRUPT);  /* down to from */
-        assert_err(check_third_step(kind, 16), ERR_CORRUPT); /* above to */
-    }
+    assert_ok(check_third_step(BLOCK_SNAPSHOT, 1));
+    assert_ok(check_third_step(BLOCK_SNAPSHOT, 3));                /* down to 11 */
+    assert_err(check_third_step(BLOCK_SNAPSHOT, 5), ERR_CORRUPT);  /* down to from */
+    assert_err(check_third_step(BLOCK_SNAPSHOT, 16), ERR_CORRUPT); /* above to */
 }
 
 /* A reader may ask for memory by head.count, so block_open compares it with the bytes there are. */
@@ -574,7 +572,7 @@ static void test_seq_reaches_all_64_bits(void **state)
 {
     (void)state;
     struct replicas *replicas = replicas_made();
-    struct block_head head = head_of(BLOCK_SWEEP, 0, 0);
+    struct block_head head = head_of(BLOCK_SNAPSHOT, 0, 0);
     struct buffer out = { 0 };
     struct block_writer w;
     block_begin(&w, &out, &head);
@@ -611,7 +609,7 @@ static void test_room_reserved_is_room_enough(void **state)
     (void)state;
     struct sample s;
     sample_init(&s, 11);
-    struct block_head head = head_of(BLOCK_SWEEP, 0, 0);
+    struct block_head head = head_of(BLOCK_SNAPSHOT, 0, 0);
     uint32_t own = intern(s.replicas, head.replica);
     uint8_t room[NAME_BYTES_MAX];
     for (int i = 0; i < 3000; i++) {
@@ -859,7 +857,7 @@ int main(void)
         cmocka_unit_test(test_seqs_of_extras_are_not_above_the_entry),
         cmocka_unit_test(test_stamps_have_a_time_and_an_id_only_of_others),
         cmocka_unit_test(test_lists_are_in_the_order_of_ids),
-        cmocka_unit_test(test_delta_only_rises_and_a_sweep_may_fall),
+        cmocka_unit_test(test_delta_only_rises_and_a_snapshot_may_fall),
         cmocka_unit_test(test_head_must_be_sound),
         cmocka_unit_test(test_seq_reaches_all_64_bits),
         cmocka_unit_test(test_compact_entry_has_no_byte_to_spare),

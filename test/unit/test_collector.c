@@ -98,7 +98,7 @@ static enum err take_block(void *context, uint32_t replica, struct bytes block)
     if (block.len > s->block_bytes_max) s->block_bytes_max = block.len;
     struct block_reader r;
     assert_ok(block_open(&r, block));
-    assert_int_equal(r.head.kind, BLOCK_SWEEP);
+    assert_int_equal(r.head.kind, BLOCK_SNAPSHOT);
     assert_true(id128_equal(&r.head.replica, replicas_id(s->world->replicas, replica)));
     uint32_t index = replica - s->world->indices[0];
     struct bytes name;
@@ -111,11 +111,11 @@ static enum err take_block(void *context, uint32_t replica, struct bytes block)
     return err == ERR_STALE ? ERR_OK : err;
 }
 
-static enum err collect(struct world *w, const struct collector_want *wants, uint32_t wants_count, uint32_t cells,
+static enum err collect(struct world *w, uint32_t cells,
                         struct seen_entries *ret_seen)
 {
     struct collector *c = NULL;
-    enum err err = collector_new(w->keyspace, w->replicas, wants, wants_count, BLOCK_BYTES, &c);
+    enum err err = collector_new(w->keyspace, w->replicas, BLOCK_BYTES, &c);
     bool done = false;
     ret_seen->world = w;
     while (err == ERR_OK && !done) err = collector_step(c, cells, take_block, ret_seen, &done);
@@ -131,7 +131,7 @@ static void test_everything_is_collected_once_in_blocks_of_one_replica(void **st
     assert_ok(world_init(&w, NAMES));
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
         struct seen_entries seen = { 0 };
-        assert_ok(collect(&w, NULL, 0, cells[i], &seen));
+        assert_ok(collect(&w, cells[i], &seen));
         assert_int_equal(seen.entries, NAMES * REPLICAS);
         for (uint32_t name = 0; name < NAMES; name++) {
             for (uint32_t replica = 0; replica < REPLICAS; replica++) assert_int_equal(seen.times[name][replica], 1);
@@ -139,31 +139,6 @@ static void test_everything_is_collected_once_in_blocks_of_one_replica(void **st
         assert_true(seen.blocks > 20);
         assert_in_range(seen.block_bytes_max, BLOCK_BYTES, BLOCK_BYTES + 40); /* one entry more at most */
     }
-    world_release(&w);
-}
-
-static void test_only_what_is_wanted_is_collected(void **state)
-{
-    (void)state;
-    struct world w;
-    assert_ok(world_init(&w, NAMES));
-    struct collector_want wants[] = {
-        { w.indices[2], 10, 30 },
-        { w.indices[0], 299, 300 },
-        { 500, 0, UINT64_MAX }, /* a replica that has no entries */
-    };
-    struct seen_entries seen = { 0 };
-    assert_ok(collect(&w, wants, 3, 50, &seen));
-    assert_int_equal(seen.entries, 20 + 1);
-    for (uint32_t name = 0; name < NAMES; name++) {
-        uint64_t third = seq_of(name, 2);
-        assert_int_equal(seen.times[name][2], third > 10 && third <= 30);
-        assert_int_equal(seen.times[name][1], 0);
-        assert_int_equal(seen.times[name][0], seq_of(name, 0) == 300);
-    }
-    struct seen_entries none = { 0 };
-    assert_ok(collect(&w, wants, 0, 50, &none));
-    assert_int_equal(none.blocks, 0);
     world_release(&w);
 }
 
@@ -176,7 +151,7 @@ static void test_what_is_not_durable_is_not_collected(void **state)
     struct seen at_once;
     assert_ok(keyspace_add(w.keyspace, keyspace_hash(w.keyspace, name), name, 5, &at_once));
     struct seen_entries seen = { 0 };
-    assert_ok(collect(&w, NULL, 0, 10, &seen));
+    assert_ok(collect(&w, 10, &seen));
     assert_int_equal(seen.blocks, 0);
     world_release(&w);
 }
@@ -187,7 +162,7 @@ static void test_error_of_the_sink_ends_the_collection(void **state)
     struct world w;
     assert_ok(world_init(&w, NAMES));
     struct seen_entries seen = { .refuse_at = 5 };
-    assert_err(collect(&w, NULL, 0, 100000, &seen), ERR_FULL);
+    assert_err(collect(&w, 100000, &seen), ERR_FULL);
     assert_int_equal(seen.blocks, 5);
     world_release(&w);
 }
@@ -198,7 +173,7 @@ static enum err fill_and_collect(void *context)
     struct world w;
     struct seen_entries seen = { 0 };
     enum err err = world_init(&w, 40);
-    if (err == ERR_OK) err = collect(&w, NULL, 0, 16, &seen);
+    if (err == ERR_OK) err = collect(&w, 16, &seen);
     if (err == ERR_OK) assert_int_equal(seen.entries, 40 * REPLICAS);
     world_release(&w);
     return err;
@@ -214,7 +189,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_is_collected_once_in_blocks_of_one_replica),
-        cmocka_unit_test(test_only_what_is_wanted_is_collected),
         cmocka_unit_test(test_what_is_not_durable_is_not_collected),
         cmocka_unit_test(test_error_of_the_sink_ends_the_collection),
         cmocka_unit_test(test_any_allocation_may_fail),

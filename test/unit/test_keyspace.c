@@ -312,7 +312,7 @@ static void test_an_entry_is_put_only_at_the_seq_that_is_durable(void **state)
     assert_ok(keyspace_join(f->keyspace, 2, hash_of(f, name), name, &entry, &cell));
     struct buffer out = { 0 };
     struct block_writer w;
-    struct block_head head = { .kind = BLOCK_SWEEP, .replica = fixture_id(2) };
+    struct block_head head = { .kind = BLOCK_SNAPSHOT, .replica = fixture_id(2) };
     block_begin(&w, &out, &head);
     assert_false(keyspace_put_entry(f->keyspace, cell, 2, 3, &w));
     assert_false(keyspace_put_entry(f->keyspace, cell, 3, 4, &w));

@@ -293,6 +293,42 @@ static void test_a_disk_that_is_full_for_a_moment_leaves_no_hole(void **state)
     assert_true(found_full > 0);
 }
 
+/* Whatever part of a sweep arrived before its owner died must reach everybody, or nobody. */
+static void test_nodes_agree_when_an_owner_dies_in_the_middle_of_a_sweep(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct sim *s =
+            sim_new(&(struct sim_options){ .nodes = 3, .seed = seed, .latency_ms_min = 100, .latency_ms_max = 200 });
+        sim_start(s, 0);
+        char name[64];
+        for (int i = 0; i < 4000; i++) {
+            snprintf(name, sizeof name, "a-name-as-long-as-the-oracle-remembers-of-counter-%d", i);
+            assert_ok(sim_add(s, 0, name, 1));
+        }
+        sim_run_ms(s, 5000);
+        sim_kill(s, 0);
+        sim_start(s, 0);
+        sim_cut_both(s, 0, 2);
+        sim_start(s, 1);
+        sim_start(s, 2);
+        sim_seed(s, 2, "n1:1");
+        while (keyspace_count(node_keyspace(sim_node(s, 1))) == 0) sim_run_ms(s, 10);
+        assert_true(keyspace_count(node_keyspace(sim_node(s, 1))) < 4000);
+        sim_break_links(s, 0, 1); /* what is under way is lost */
+        sim_kill(s, 0);
+        sim_run_ms(s, 30000);
+        uint64_t held = keyspace_count(node_keyspace(sim_node(s, 1)));
+        assert_in_range(held, 1, 3999);
+        assert_int_equal(keyspace_count(node_keyspace(sim_node(s, 2))), held);
+        sim_mend_all(s);
+        sim_start(s, 0);
+        sim_run_ms(s, 60000);
+        sim_check_settled(s);
+        sim_free(s);
+    }
+}
+
 /* A little of everything, by chance; the full simulator is to go much further. */
 static void wander(uint64_t seed, bool async)
 {
@@ -362,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_a_hot_counter_does_not_wait_for_a_quiet_moment),
         cmocka_unit_test(test_snapshots_keep_the_journal_small_and_lose_nothing),
         cmocka_unit_test(test_a_disk_that_is_full_for_a_moment_leaves_no_hole),
+        cmocka_unit_test(test_nodes_agree_when_an_owner_dies_in_the_middle_of_a_sweep),
         cmocka_unit_test(test_random_histories_settle_on_what_was_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

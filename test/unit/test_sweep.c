@@ -53,7 +53,7 @@ static enum err take_block(void *context, uint32_t replica, struct bytes block)
         assert_true(t->claims_count < 4);
         t->claims[t->claims_count++] = reader.head;
     } else {
-        assert_int_equal(reader.head.kind, BLOCK_SWEEP);
+        assert_int_equal(reader.head.kind, BLOCK_SNAPSHOT);
         assert_int_equal(t->claims_count, 0); /* claims come last */
     }
     while ((err = block_next(&reader, t->receiver.replicas, &name, &entry)) == ERR_OK) {
