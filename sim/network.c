@@ -184,7 +184,8 @@ static void happen_deliver(struct sim *s, const struct happening *h)
     struct wire_end *sender = &s->wires[h->wire].ends[!h->end];
     struct piece *p = e->first;
     if (!p || e->closed) return;
-    if (s->cut[sender->node][e->node] || p->at_ms > s->now_ms) {
+    bool is_read = node_takes_bytes(s->machines[e->node].node);
+    if (s->cut[sender->node][e->node] || p->at_ms > s->now_ms || !is_read) {
         end_schedule(s, HAPPEN_DELIVER, h->wire, h->end, s->now_ms + POLL_MS);
         return;
     }

@@ -163,6 +163,7 @@ void sim_event(struct sim *s, uint32_t node, struct event *event)
     if (!m->up) return;
     struct actions actions = { 0 };
     event->now_ms = s->now_ms;
+    event->now_us = s->now_ms * 1000;
     event->wall_ms = 1700000000000u + s->now_ms;
     REQUIRE(node_step(m->node, event, &actions) == ERR_OK);
     carry_out(s, node, &actions);

@@ -22,7 +22,8 @@
     X(NEWER, "written by a newer version")                                                                             \
     X(GAP, "an earlier part is missing")                                                                               \
     X(STALE, "nothing new")                                                                                            \
-    X(CLOSED, "closed")
+    X(CLOSED, "closed")                                                                                                \
+    X(FENCED, "this node's data directory is an old state or a copy; its writes would not count")
 
 #define X(name, text) ERR_##name,
 enum err { ERR_LIST(X) ERR_COUNT };

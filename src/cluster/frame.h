@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* frame: how messages lie on a link. After the greeting a link carries frames and nothing else:
  *
- *   length of the body u32 | kind u8 | three zero bytes | XXH3-64 of the body, seeded with the kind, u64 | body
+ *   length of the body u32 | kind u8 | check of these two u24 | XXH3-64 of the body, seeded with the kind, u64 | body
  *
- * A frame that is damaged, too long or of an unknown kind ends the link: nothing behind it can be trusted. New kinds
- * need a feature bit in HELLO. */
+ * The check is the low 24 bits of the XXH3-64 of the five bytes before it: a damaged length is found at once, and not
+ * when that many bytes have come. A frame that is damaged, too long or of an unknown kind ends the link: nothing behind
+ * it can be trusted. New kinds need a feature bit in HELLO. */
 #ifndef QUIPU_CLUSTER_FRAME_H
 #define QUIPU_CLUSTER_FRAME_H
 

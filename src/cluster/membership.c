@@ -78,6 +78,14 @@ static enum err contact_place(struct membership *m, struct contact **ret_contact
     return ERR_OK;
 }
 
+static uint32_t strangers_count(const struct membership *m)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->contacts_count; i++)
+        count += !m->contacts[i].gone && m->contacts[i].kind == CONTACT_STRANGER;
+    return count;
+}
+
 enum err membership_contact(struct membership *m, struct bytes address, enum contact_kind kind, uint64_t now_ms)
 {
     REQUIRE(address_is_valid(address));
@@ -88,6 +96,7 @@ enum err membership_contact(struct membership *m, struct bytes address, enum con
         if (kind < c->kind) c->kind = kind;
         return ERR_OK;
     }
+    if (kind == CONTACT_STRANGER && strangers_count(m) >= STRANGERS_MAX) return ERR_TOO_LONG;
     enum err err = contact_place(m, &c);
     if (err != ERR_OK) return err;
     *c = (struct contact){ .kind = kind,
@@ -137,11 +146,14 @@ struct contact *membership_due(struct membership *m, uint64_t now_ms)
     if (m->dials_in_window >= DIALS_PER_SECOND_MAX || m->contacts_count == 0) return NULL;
     /* A random start, so that the budget is not used up by the same contacts each second. */
     uint32_t start = (uint32_t)random_below(m->random, m->contacts_count);
+    struct contact *stranger = NULL;
     for (uint32_t i = 0; i < m->contacts_count; i++) {
         struct contact *c = &m->contacts[(start + i) % m->contacts_count];
-        if (contact_is_due(m, c, now_ms)) return c;
+        if (!contact_is_due(m, c, now_ms)) continue;
+        if (c->kind != CONTACT_STRANGER) return c;
+        stranger = c;
     }
-    return NULL;
+    return stranger;
 }
 
 void membership_dialled(struct membership *m, struct contact *c, link_id link, uint64_t now_ms)

@@ -30,6 +30,7 @@
 #define HEALTHY_AFTER_MS 10000u /* a link that lasted this long resets the waits */
 #define DOWN_ASK_AGAIN_MS 10000u
 #define STRANGER_ATTEMPTS_MAX 8u
+#define STRANGERS_MAX 256u /* addresses of nobody known; members and seeds have places and dials of their own */
 
 struct member {
     char name[ADDRESS_BYTES_MAX];

@@ -56,7 +56,7 @@ static enum err index_wants(struct sweep *s)
 enum err sweep_new(struct keyspace *keyspace, const struct replicas *replicas, const struct sweep_want *wants,
                    uint32_t count, struct sweep **ret_sweep)
 {
-    REQUIRE(count > 0 && count < REPLICAS_MAX);
+    REQUIRE(count > 0 && count <= REPLICAS_MAX);
     struct sweep *s = mem_alloc_zero(1, sizeof *s + count * sizeof *s->gathered);
     if (!s) return ERR_NOMEM;
     s->keyspace = keyspace;

@@ -118,7 +118,9 @@ static int128 full_net(const struct full *f)
 enum err full_add(struct full *f, int64_t delta)
 {
     int128 net = full_net(f) + delta, shown = f->shown + delta;
-    if (net > NET_MAX || net < -NET_MAX || shown > INT64_MAX || shown < INT64_MIN) return ERR_RANGE;
+    if (net > NET_MAX || net < -NET_MAX) return ERR_RANGE;
+    /* Several nodes together can leave the range; steps back towards it are taken. */
+    if ((shown > INT64_MAX && delta > 0) || (shown < INT64_MIN && delta < 0)) return ERR_RANGE;
     f->net = net;
     f->shown = shown;
     f->pending = f->exists = true;

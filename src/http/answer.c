@@ -25,6 +25,8 @@ enum fault fault_of_err(enum err err)
         return FAULT_RANGE;
     case ERR_FULL:
         return FAULT_DISK_FULL;
+    case ERR_FENCED:
+        return FAULT_FENCED;
     case ERR_CLOSED:
         return FAULT_CLOSING;
     case ERR_NOMEM:

@@ -21,6 +21,7 @@
     X(UNKNOWN_METHOD, 501, "unknown-method", "The method is not known")                                                \
     X(CODING, 501, "unknown-transfer-coding", "The transfer coding is not known")                                      \
     X(CLOSING, 503, "shutting-down", "The node is shutting down")                                                      \
+    X(FENCED, 503, "fenced", "The node's data directory is an old state or a copy")                                    \
     X(VERSION, 505, "version-not-supported", "The version of HTTP is not supported")                                   \
     X(DISK_FULL, 507, "disk-full", "No space is left on the disk")                                                     \
     X(MEMORY, 507, "out-of-memory", "No memory is left")

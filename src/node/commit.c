@@ -243,6 +243,32 @@ void commit_synced(struct node *n, uint64_t append)
     }
 }
 
+/* Whether clients' writes are taken, and if not, why: the gravest reason counts. */
+void commit_judge_writes(struct node *n)
+{
+    enum err reason = n->journal_full ? ERR_FULL : ERR_OK;
+    if (n->fenced) reason = ERR_FENCED;
+    if (n->stopping) reason = ERR_CLOSED;
+    keyspace_refuse_writes(n->keyspace, reason);
+}
+
+/* A rotation uses up a segment, so the boundary of a snapshot that failed serves the next one as well: what was written
+ * before it is in the keyspace still. */
+static void snapshot_seek(struct node *n)
+{
+    struct commits *c = &n->commits;
+    uint64_t limit = n->snapshot_bytes;
+    if (limit < 2 * n->journal_snapshot_bytes) limit = 2 * n->journal_snapshot_bytes;
+    if (n->journal_bytes < limit) return;
+    if (c->snapshot_segment != 0) {
+        c->snapshot = SNAPSHOT_WAITING;
+        commit_synced(n, c->synced);
+    } else if (!n->journal_full && node_act(n, ACTION_ROTATE)) {
+        c->snapshot = SNAPSHOT_ROTATING;
+        c->snapshot_after = c->appended;
+    }
+}
+
 void commit_journal(struct node *n, const struct event *event)
 {
     bool full = event->as.journal.full;
@@ -250,16 +276,12 @@ void commit_journal(struct node *n, const struct event *event)
     n->journal_snapshot_bytes = event->as.journal.snapshot_bytes;
     if (full != n->journal_full) {
         n->journal_full = full;
-        if (!n->stopping) keyspace_refuse_writes(n->keyspace, full ? ERR_FULL : ERR_OK);
+        commit_judge_writes(n);
         node_notice(n, full ? NOTICE_WRITES_REFUSED : NOTICE_WRITES_TAKEN, n->name, 0, err_text(ERR_FULL));
         n->view_version++;
     }
-    uint64_t limit = n->snapshot_bytes;
-    if (limit < 2 * n->journal_snapshot_bytes) limit = 2 * n->journal_snapshot_bytes;
-    if (n->commits.snapshot != SNAPSHOT_NONE || n->journal_bytes < limit) return;
-    if (n->now_ms < n->commits.snapshot_retry_ms || n->stopping || !node_act(n, ACTION_ROTATE)) return;
-    n->commits.snapshot = SNAPSHOT_ROTATING;
-    n->commits.snapshot_after = n->commits.appended;
+    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && n->now_ms >= n->commits.snapshot_retry_ms)
+        snapshot_seek(n);
 }
 
 void commit_rotated(struct node *n, uint64_t segment)
@@ -275,6 +297,7 @@ void commit_snapshot_ended(struct node *n, enum err result)
     REQUIRE(n->commits.snapshot != SNAPSHOT_NONE);
     n->commits.snapshot = SNAPSHOT_NONE;
     if (result == ERR_OK) {
+        n->commits.snapshot_segment = 0;
         stats_add(n->stats, STAT_snapshots, 1);
         return;
     }

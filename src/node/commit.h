@@ -41,7 +41,8 @@ struct commits {
     uint64_t appended, written, synced;
     uint64_t gate; /* no further append before this one is synced, in both modes */
     enum snapshot_stage snapshot;
-    uint64_t snapshot_after, snapshot_segment; /* append that must be synced first */
+    uint64_t snapshot_after;   /* append that must be synced before the walk begins */
+    uint64_t snapshot_segment; /* the boundary of the one under way, or of one that failed; 0: none */
     uint64_t snapshot_retry_ms;
 };
 

@@ -28,6 +28,7 @@ enum event_kind {
 
 struct event {
     uint64_t now_ms;  /* monotonic, never smaller than before */
+    uint64_t now_us;  /* the same clock, for round-trip times only */
     uint64_t wall_ms; /* since 1970; orders nothing but SETs and deadlines */
     enum event_kind kind;
     union {

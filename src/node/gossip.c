@@ -127,7 +127,10 @@ static void digest_check_own(struct node *n, struct peer_link *l, const struct c
 {
     if (l->rollback_told || mine->known <= replicas_known(n->replicas, n->own)->durable) return;
     l->rollback_told = true;
-    node_notice(n, NOTICE_ROLLBACK, link_name(n, l), mine->known, "");
+    node_notice(n, NOTICE_ROLLBACK, link_name(n, l), mine->known, err_text(ERR_FENCED));
+    n->fenced = true;
+    commit_judge_writes(n);
+    n->view_version++;
 }
 
 void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)

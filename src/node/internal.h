@@ -52,7 +52,7 @@ struct replica_sync {
 struct node {
     char name[ADDRESS_BYTES_MAX], cluster[CLUSTER_BYTES_MAX + 1];
     uint32_t heartbeat_ms;
-    bool durability_sync, started, failed, ready, stopping, stopped;
+    bool durability_sync, started, failed, fenced, ready, stopping, stopped;
     bool identity_recovered, journal_full;
     bool members_changed, members_untold; /* to be written to the journal; to be sent to the peers */
     uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
@@ -72,7 +72,7 @@ struct node {
     struct commits commits;
     struct incoming_list incoming; /* for the next append */
     struct fresh fresh;
-    uint64_t now_ms, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
+    uint64_t now_ms, now_us, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
     bool caught_up;
     uint64_t view_version, members_version_seen;
     struct actions *actions; /* of the step under way */
@@ -96,6 +96,7 @@ void record_from(struct node *n, uint8_t kind, struct buffer *body, struct recor
 void commit_begin(struct node *n); /* if there is something to append and it may */
 void commit_written(struct node *n, uint64_t append);
 void commit_synced(struct node *n, uint64_t append);
+void commit_judge_writes(struct node *n);
 void commit_journal(struct node *n, const struct event *event);
 void commit_rotated(struct node *n, uint64_t segment);
 void commit_snapshot_ended(struct node *n, enum err result);

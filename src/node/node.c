@@ -144,7 +144,7 @@ static void take_stop(struct node *n)
     if (n->stopping) return;
     n->stopping = true;
     n->stop_by_ms = n->now_ms + STOP_WITHIN_MS;
-    keyspace_refuse_writes(n->keyspace, ERR_CLOSED);
+    commit_judge_writes(n);
     n->view_version++;
 }
 
@@ -242,6 +242,7 @@ enum err node_step(struct node *n, const struct event *event, struct actions *ac
     notice_pause(n, event->now_ms);
     n->now_ms = event->now_ms;
     n->wall_ms = event->wall_ms;
+    n->now_us = event->now_us;
     take_event(n, event);
     /* Members and links are looked after by time, not with each commit and each frame. */
     bool timed = event->kind == EVENT_TICK || event->kind == EVENT_LINK_DOWN || event->kind == EVENT_SEED ||
@@ -256,7 +257,7 @@ uint64_t node_wake_at_ms(const struct node *n)
 {
     uint64_t wake = n->tick_ms + TICK_MS;
     uint64_t member = membership_wake_at_ms(&n->members, n->now_ms);
-    if (member < wake) wake = member;
+    if (member < wake && !n->stopping) wake = member; /* a node that stops dials and judges nobody any more */
     if (n->gossip_at_ms < wake) wake = n->gossip_at_ms;
     for (uint32_t i = 0; i < n->links_count; i++) {
         uint64_t at = lanes_wake_at_ms(n, n->links[i]);

@@ -174,6 +174,10 @@ static bool objected(struct node *n, struct peer_link *l, const struct hello *he
         link_close(n, l, objection_text(objection));
         return true;
     }
+    if (objection == OBJECTION_COPY) {
+        n->fenced = true;
+        commit_judge_writes(n);
+    }
     if (objection == OBJECTION_NAME || objection == OBJECTION_COPY)
         node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(objection));
     refuse(n, l, hello, objection_text(objection));
@@ -258,11 +262,11 @@ static void take_pong(struct node *n, struct peer_link *l, struct bytes token)
 {
     struct reader r;
     reader_init(&r, token);
-    uint64_t sent_ms = reader_u64(&r);
-    if (reader_end(&r) != ERR_OK || sent_ms > n->now_ms)
+    uint64_t sent_us = reader_u64(&r);
+    if (reader_end(&r) != ERR_OK || sent_us > n->now_us)
         link_broken(n, l, "a damaged heartbeat");
     else
-        l->rtt_ms = n->now_ms - sent_ms;
+        l->rtt_us = n->now_us - sent_us;
 }
 
 static void frame_in_talk(struct node *n, struct peer_link *l, const struct frame *frame)
@@ -318,6 +322,9 @@ static size_t take_frames(struct node *n, struct peer_link *l, struct bytes inpu
             link_broken(n, l, "bytes that are no frame");
             return input.len;
         }
+        /* Whole frames are a sign of life; bytes that never become one are not. */
+        l->heard_ms = n->now_ms;
+        if (l->stage == LINK_TALKING) membership_heard(&n->members, l->member, n->now_ms);
         if (l->stage == LINK_TALKING)
             frame_in_talk(n, l, &frame);
         else
@@ -331,8 +338,6 @@ void link_bytes(struct node *n, struct peer_link *l, struct bytes bytes)
 {
     if (l->stage == LINK_CLOSING || l->stage == LINK_DIALLING) return;
     stats_add(n->stats, STAT_peer_bytes_in, bytes.len);
-    l->heard_ms = n->now_ms;
-    if (l->stage == LINK_TALKING) membership_heard(&n->members, l->member, n->now_ms);
     if (l->input.len > 0) {
         buffer_bytes(&l->input, bytes);
         if (buffer_end(&l->input) == ERR_OK) buffer_drop(&l->input, take_frames(n, l, buffer_view(&l->input)));

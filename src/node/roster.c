@@ -151,12 +151,21 @@ static void tend_link(struct node *n, struct peer_link *l)
     /* Where nothing leaves any more, another heartbeat would only lie in the queue. */
     if (!node_may_answer(l)) return;
     struct buffer token = { 0 };
-    buffer_u64(&token, n->now_ms);
+    buffer_u64(&token, n->now_us);
     node_send_body(n, l, FRAME_PING, &token);
+}
+
+/* What lies unread in the links' sockets may be signs of life. */
+static void forgive_unread(struct node *n)
+{
+    if (node_takes_bytes(n)) return;
+    membership_forgive(&n->members, n->now_ms);
+    for (uint32_t i = 0; i < n->links_count; i++) n->links[i]->heard_ms = n->now_ms;
 }
 
 void roster_tick(struct node *n)
 {
+    forgive_unread(n);
     for (uint32_t i = 0; i < n->links_count; i++) tend_link(n, n->links[i]);
     for (uint32_t i = 0; i < n->members.members_count; i++) judge(n, i);
     struct contact *due;

@@ -35,7 +35,7 @@ static void show_link(const struct node *n, const struct peer_link *l, struct vi
 {
     uint64_t own = replicas_known(n->replicas, n->own)->durable;
     uint64_t confirmed = digest_claim(&l->digest, n->own).durable;
-    shown->rtt_us = l->rtt_ms * 1000;
+    shown->rtt_us = l->rtt_us;
     shown->lag_entries = own > confirmed ? own - confirmed : 0;
     shown->lag_ms = shown->lag_entries > 0 && l->lag_since_ms > 0 ? n->now_ms - l->lag_since_ms : 0;
 }
@@ -88,7 +88,7 @@ enum err node_view(const struct node *n, uint64_t now_ms, const struct view **re
     memcpy(v->node, n->name, sizeof v->node);
     memcpy(v->cluster, n->cluster, sizeof v->cluster);
     v->replica = *replicas_id(n->replicas, n->own);
-    v->ready = n->ready && !n->stopping;
+    v->ready = n->ready && !n->stopping && !n->fenced;
     v->stopping = n->stopping;
     show_self(n, &v->members[0]);
     for (uint32_t i = 0; i < n->members.members_count; i++)

@@ -12,6 +12,11 @@ static inline uint64_t clock_ms(void)
     return uv_hrtime() / 1000000;
 }
 
+static inline uint64_t clock_us(void)
+{
+    return uv_hrtime() / 1000;
+}
+
 /* Since 1970. */
 static inline uint64_t clock_wall_us(void)
 {

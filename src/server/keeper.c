@@ -269,19 +269,17 @@ static void append(struct keeper *k, const struct job *job)
     k->appended = job->number;
 }
 
-/* False: the disk is full; the job is tried again. */
-static bool rotate(struct keeper *k)
+static void rotate(struct keeper *k)
 {
     enum err err = journal_rotate(k->journal, &k->progress.segment);
-    if (err == ERR_FULL) {
-        retry_later(k);
-        tell(k);
-        return false;
+    if (err != ERR_OK && err != ERR_FULL) keeper_die(k, "rotation", err);
+    if (err == ERR_FULL) { /* no snapshot then; appends go on while there is room for them */
+        k->progress.has_snapshot_ended = true;
+        k->progress.snapshot_result = err;
+    } else {
+        k->progress.has_rotated = true;
     }
-    if (err != ERR_OK) keeper_die(k, "rotation", err);
-    k->progress.has_rotated = true;
     tell(k);
-    return true;
 }
 
 /* What is not an append waits until all before it is in the file. */
@@ -292,7 +290,10 @@ static bool do_job(struct keeper *k, const struct job *job)
         return true;
     }
     if (!write_appended(k)) return false;
-    if (job->kind == ACTION_ROTATE) return rotate(k);
+    if (job->kind == ACTION_ROTATE) {
+        rotate(k);
+        return true;
+    }
     REQUIRE(job->kind == ACTION_SNAPSHOT && !k->snapshot);
     enum err err = snapshot_start(k, job);
     if (err != ERR_OK) snapshot_end(k, err);

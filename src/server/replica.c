@@ -114,7 +114,8 @@ static void carry_out_all(struct replica *r)
 
 static void step(struct replica *r, struct event *event)
 {
-    event->now_ms = clock_ms();
+    event->now_us = clock_us();
+    event->now_ms = event->now_us / 1000;
     event->wall_ms = clock_wall_us() / 1000;
     enum err err = node_step(r->node, event, &r->actions);
     if (err != ERR_OK) replica_die("an event could not be taken in", err);

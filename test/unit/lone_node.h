@@ -98,6 +98,7 @@ static inline enum err lone_step(struct lone *w, struct event event)
 {
     struct actions actions = { 0 };
     event.now_ms = w->now_ms;
+    event.now_us = w->now_ms * 1000;
     event.wall_ms = 1700000000000u + w->now_ms;
     enum err err = node_step(w->node, &event, &actions);
     return lone_done(w, &actions, err);

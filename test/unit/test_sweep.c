@@ -11,13 +11,13 @@
 #define OTHERS 3u
 #define NAMES 400u
 
-/* The two ends of a link. The receiver numbers replicas as the server does: block_next sees to that. */
+/* The two ends of a link. The receiver numbers replicas as the server does. */
 struct transfer {
     struct fixture server, receiver;
     struct sweep *sweep;
-    struct block_head claims[4];
-    uint32_t blocks, claims_count, fail_at; /* fail_at: the nth block cannot be sent; 0: never */
-    int64_t shown[NAMES];                   /* last seen at the receiver */
+    struct block_head last[REPLICAS + 1]; /* the newest block of each replica; `to` is what the receiver knows */
+    uint32_t blocks;
+    int64_t shown[NAMES]; /* last seen at the receiver */
 };
 
 static void name_of(uint32_t number, char text[16])
@@ -39,29 +39,25 @@ static void transfer_release(struct transfer *t)
     fixture_release(&t->receiver);
 }
 
-static enum err take_block(void *context, uint32_t replica, struct bytes block)
+/* A block comes in: a delta that begins where the one before it ended. */
+static void take_block(struct transfer *t, struct bytes block)
 {
-    struct transfer *t = context;
     struct block_reader reader;
     struct bytes name;
     struct entry entry;
-    enum err err = block_open(&reader, block);
-    assert_ok(err);
-    if (++t->blocks == t->fail_at) return ERR_NOMEM;
-    assert_true(id128_equal(&reader.head.replica, replicas_id(t->server.replicas, replica)));
-    if (reader.head.kind == BLOCK_SWEEP_END) {
-        assert_true(t->claims_count < 4);
-        t->claims[t->claims_count++] = reader.head;
-    } else {
-        assert_int_equal(reader.head.kind, BLOCK_SNAPSHOT);
-        assert_int_equal(t->claims_count, 0); /* claims come last */
-    }
+    enum err err;
+    assert_ok(block_open(&reader, block));
+    uint32_t replica = replicas_find(t->receiver.replicas, &reader.head.replica);
+    assert_in_range(replica, 1, REPLICAS);
+    assert_int_equal(reader.head.kind, BLOCK_DELTA);
+    assert_int_equal(reader.head.from, t->last[replica].to);
+    t->last[replica] = reader.head;
+    t->blocks++;
     while ((err = block_next(&reader, t->receiver.replicas, &name, &entry)) == ERR_OK) {
         cell_ref cell;
         assert_ok(keyspace_join(t->receiver.keyspace, replica, hash_of(&t->receiver, name), name, &entry, &cell));
     }
     assert_err(err, ERR_STALE);
-    return ERR_OK;
 }
 
 static void check_never_less(struct transfer *t)
@@ -75,15 +71,27 @@ static void check_never_less(struct transfer *t)
     }
 }
 
-static void serve(struct transfer *t, const struct collector_want *wants, uint32_t count)
+static void serve(struct transfer *t, const struct sweep_want *wants, uint32_t count)
 {
+    for (uint32_t i = 0; i < count; i++) t->last[wants[i].replica].to = wants[i].from;
     assert_ok(sweep_new(t->server.keyspace, t->server.replicas, wants, count, &t->sweep));
 }
 
-static bool step(struct transfer *t, uint32_t cells)
+static bool walk(struct transfer *t, uint32_t cells)
 {
+    bool walked = false;
+    assert_ok(sweep_walk(t->sweep, cells, &walked));
+    return walked;
+}
+
+/* True when that was the last block. */
+static bool send_one(struct transfer *t, uint32_t goal)
+{
+    struct buffer out = { 0 };
     bool done = false;
-    assert_ok(sweep_step(t->sweep, cells, take_block, t, &done));
+    assert_ok(sweep_write_delta(t->sweep, goal, &out, &done));
+    take_block(t, buffer_view(&out));
+    buffer_release(&out);
     return done;
 }
 
@@ -95,48 +103,37 @@ static void fill(struct transfer *t, uint32_t replica, uint64_t seq_to)
         name_of((uint32_t)seq - 1, name);
         join(&t->server, replica, name, seq, (int128)seq);
     }
-    replicas_raise_known(t->server.replicas, replica, seq_to, 70 + replica);
 }
 
-static void test_each_replica_is_claimed_once_at_the_end(void **state)
+static void test_each_replica_goes_out_in_order_up_to_what_is_wanted(void **state)
 {
     (void)state;
     struct transfer t;
     transfer_init(&t);
     fill(&t, THEIRS, NAMES);
     fill(&t, OTHERS, 100);
-    struct collector_want wants[] = { { THEIRS, 50, NAMES }, { OTHERS, 0, 100 } };
+    struct sweep_want wants[] = { { THEIRS, 50, NAMES, 72 }, { OTHERS, 0, 90, 73 } };
     serve(&t, wants, 2);
-    assert_true(sweep_covers(t.sweep, THEIRS) && sweep_covers(t.sweep, OTHERS));
-    assert_false(sweep_covers(t.sweep, OWN));
-    while (!step(&t, 16)) assert_int_equal(t.claims_count, 0);
-    assert_int_equal(t.claims_count, 2);
-    for (uint32_t i = 0; i < 2; i++) {
-        const struct block_head *claim = &t.claims[i];
-        assert_int_equal(claim->kind, BLOCK_SWEEP_END);
-        assert_true(id128_equal(&claim->replica, replicas_id(t.server.replicas, wants[i].replica)));
-        assert_int_equal(claim->from, wants[i].from);
-        assert_int_equal(claim->to, wants[i].to);
-        assert_int_equal(claim->nonce, 70 + wants[i].replica);
+    while (!walk(&t, 16)) continue;
+    assert_true(sweep_is_pending(t.sweep, THEIRS) && sweep_is_pending(t.sweep, OTHERS));
+    assert_false(sweep_is_pending(t.sweep, OWN));
+    assert_false(sweep_is_pending(t.sweep, REPLICAS_MAX));
+    bool theirs_first = true;
+    for (bool done = false; !done;) {
+        done = send_one(&t, 200);
+        theirs_first &= t.last[OTHERS].count == 0 || t.last[THEIRS].to == NAMES;
     }
-    /* Below `from` nothing was sent. */
+    assert_true(theirs_first);
+    assert_true(t.blocks > 10);
+    assert_false(sweep_is_pending(t.sweep, THEIRS) || sweep_is_pending(t.sweep, OTHERS));
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(t.last[wants[i].replica].to, wants[i].to);
+        assert_int_equal(t.last[wants[i].replica].nonce, wants[i].nonce);
+    }
     assert_int_equal(get(&t.receiver, "c200").value, 201);
     assert_int_equal(get(&t.receiver, "c70").value, 71 + 71);
-    assert_int_equal(get(&t.receiver, "c20").value, 21); /* the other replica's alone */
-    transfer_release(&t);
-}
-
-static void test_the_nonce_is_of_what_is_claimed_not_of_what_came_later(void **state)
-{
-    (void)state;
-    struct transfer t;
-    transfer_init(&t);
-    fill(&t, THEIRS, 10);
-    serve(&t, &(struct collector_want){ THEIRS, 0, 10 }, 1);
-    replicas_raise_known(t.server.replicas, THEIRS, 20, 999); /* another boot of theirs */
-    while (!step(&t, 100)) continue;
-    assert_int_equal(t.claims[0].nonce, 70 + THEIRS);
-    assert_int_equal(t.claims[0].to, 10);
+    assert_int_equal(get(&t.receiver, "c20").value, 21); /* the other replica's alone: theirs is below `from` */
+    assert_int_equal(get(&t.receiver, "c95").value, 96); /* theirs alone: the other's is above `to` */
     transfer_release(&t);
 }
 
@@ -145,91 +142,158 @@ static void test_nothing_to_send_is_still_a_claim(void **state)
     (void)state;
     struct transfer t;
     transfer_init(&t);
-    serve(&t, &(struct collector_want){ THEIRS, 3, 9 }, 1);
-    while (!step(&t, 100)) continue;
+    serve(&t, &(struct sweep_want){ THEIRS, 3, 9, 1 }, 1);
+    while (!walk(&t, 100)) continue;
+    assert_true(send_one(&t, 1000));
     assert_int_equal(t.blocks, 1);
-    assert_int_equal(t.claims[0].from, 3);
-    assert_int_equal(t.claims[0].to, 9);
+    assert_int_equal(t.last[THEIRS].to, 9);
+    assert_int_equal(t.last[THEIRS].count, 0);
     transfer_release(&t);
 }
 
-/* The owner writes on while the sweep is under way: an entry that moves past `to` may be missed, and then it is above
- * the claim. The receiver holds every entry that is still live at or below it. */
-static void test_what_moves_on_during_the_walk_is_above_the_claim(void **state)
+/* Every entry of the replica that is live at the server, at or below what the receiver was told, is there. */
+static void check_holds(struct transfer *t, const uint64_t live[NAMES])
+{
+    char name[16];
+    for (uint32_t i = 0; i < NAMES; i++) {
+        if (live[i] > t->last[THEIRS].to) continue;
+        name_of(i, name);
+        assert_int_equal(get(&t->receiver, name).value, live[i]);
+    }
+}
+
+struct owner {
+    struct random random;
+    uint64_t live[NAMES], seq;
+};
+
+static void owner_writes(struct transfer *t, struct owner *o, int times)
+{
+    char name[16];
+    for (int i = 0; i < times; i++) {
+        uint32_t number = (uint32_t)random_below(&o->random, NAMES);
+        name_of(number, name);
+        o->seq++;
+        join(&t->server, THEIRS, name, o->seq, (int128)o->seq);
+        o->live[number] = o->seq;
+    }
+}
+
+/* The owner writes on while the sweep is under way: an entry that moves past `to` is left out, and is above all that
+ * is claimed. After each single block the receiver's claim holds, so the link may break anywhere. */
+static void test_what_moves_on_is_above_the_claim_and_every_block_holds_by_itself(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct transfer t;
-        struct random random;
-        uint64_t live[NAMES];
+        struct owner o = { .seq = NAMES };
         char name[16];
-        random_init(&random, seed);
+        random_init(&o.random, seed);
         transfer_init(&t);
         fill(&t, THEIRS, NAMES);
-        for (uint32_t i = 0; i < NAMES; i++) live[i] = i + 1;
-        for (uint32_t i = 0; i < NAMES; i += 3) { /* an older state that the receiver has */
-            name_of(i, name);
-            join(&t.receiver, THEIRS, name, 1, 1);
-        }
+        for (uint32_t i = 0; i < NAMES; i++) o.live[i] = i + 1;
+        join(&t.receiver, THEIRS, "c0", 1, 1); /* an older state that the receiver has */
         check_never_less(&t);
-        serve(&t, &(struct collector_want){ THEIRS, 0, NAMES }, 1);
-        uint64_t seq = NAMES;
+        serve(&t, &(struct sweep_want){ THEIRS, 1, NAMES, 7 }, 1);
+        while (!walk(&t, 1 + (uint32_t)random_below(&o.random, 100))) owner_writes(&t, &o, 15);
         for (bool done = false; !done;) {
-            for (int i = 0; i < 20; i++) {
-                uint32_t number = (uint32_t)random_below(&random, NAMES);
-                name_of(number, name);
-                seq++;
-                join(&t.server, THEIRS, name, seq, (int128)seq);
-                live[number] = seq;
-            }
-            done = step(&t, 1 + (uint32_t)random_below(&random, 40));
+            owner_writes(&t, &o, 5);
+            done = send_one(&t, 1 + (uint32_t)random_below(&o.random, 900));
             check_never_less(&t);
+            check_holds(&t, o.live);
         }
+        assert_int_equal(t.last[THEIRS].to, NAMES);
         uint32_t at_rest = 0;
         for (uint32_t i = 0; i < NAMES; i++) {
             name_of(i, name);
-            if (live[i] > NAMES) continue;
-            assert_int_equal(get(&t.receiver, name).value, live[i]);
-            at_rest++;
+            at_rest += o.live[i] <= NAMES && get(&t.receiver, name).value == (int64_t)o.live[i];
         }
         assert_true(at_rest > 0);
         transfer_release(&t);
     }
 }
 
-static void test_a_sweep_that_breaks_off_claims_nothing(void **state)
+static void test_what_was_broken_off_goes_on_where_it_stopped(void **state)
 {
     (void)state;
     struct transfer t;
     transfer_init(&t);
     fill(&t, THEIRS, NAMES);
-    serve(&t, &(struct collector_want){ THEIRS, 0, NAMES }, 1);
-    bool done = false;
-    enum err err = ERR_OK;
-    t.fail_at = 1;
-    while (err == ERR_OK && !done) err = sweep_step(t.sweep, 50, take_block, &t, &done);
-    assert_err(err, ERR_NOMEM);
-    assert_int_equal(t.claims_count, 0);
+    uint64_t reached = 0;
+    uint32_t sweeps = 0;
+    for (bool done = false; !done; sweeps++) {
+        serve(&t, &(struct sweep_want){ THEIRS, reached, NAMES, 7 }, 1);
+        while (!walk(&t, 100)) continue;
+        for (int i = 0; i < 3 && !done; i++) done = send_one(&t, 500);
+        assert_true(t.last[THEIRS].to > reached);
+        reached = t.last[THEIRS].to;
+        sweep_free(t.sweep); /* the link breaks */
+        t.sweep = NULL;
+    }
+    assert_true(sweeps > 2);
+    char name[16];
+    for (uint32_t i = 0; i < NAMES; i++) {
+        name_of(i, name);
+        assert_int_equal(get(&t.receiver, name).value, i + 1);
+    }
     transfer_release(&t);
 }
 
-static enum err count_blocks(void *context, uint32_t replica, struct bytes block)
+/* More than one sorted run: places are gathered in the order of the walk and go out in that of seq. */
+static void test_many_runs_are_merged(void **state)
 {
-    (void)replica;
-    (void)block;
-    ++*(uint32_t *)context;
-    return ERR_OK;
+    (void)state;
+    struct transfer t;
+    transfer_init(&t);
+    struct random random;
+    random_init(&random, 3);
+    static uint64_t seqs[20000];
+    for (uint32_t i = 0; i < 20000; i++) {
+        uint32_t other = (uint32_t)random_below(&random, i + 1); /* a random order of 1 to 20,000 */
+        seqs[i] = seqs[other];
+        seqs[other] = i + 1;
+    }
+    char name[16];
+    for (uint32_t i = 0; i < 20000; i++) {
+        name_of(i, name);
+        join(&t.server, THEIRS, name, seqs[i], 1);
+    }
+    serve(&t, &(struct sweep_want){ THEIRS, 0, 20000, 7 }, 1);
+    while (!walk(&t, 1000)) continue;
+    uint32_t entries = 0;
+    for (bool done = false; !done; entries += t.last[THEIRS].count) done = send_one(&t, 5000);
+    assert_int_equal(entries, 20000);
+    assert_int_equal(keyspace_count(t.receiver.keyspace), 20000);
+    transfer_release(&t);
+}
+
+static void test_every_replica_may_be_wanted_at_once(void **state)
+{
+    (void)state;
+    struct transfer t;
+    transfer_init(&t);
+    struct sweep_want *wants = calloc(REPLICAS_MAX, sizeof *wants);
+    assert_non_null(wants);
+    for (uint32_t i = 0; i < REPLICAS_MAX; i++) wants[i] = (struct sweep_want){ i + 1, 0, 1, 1 };
+    assert_ok(sweep_new(t.server.keyspace, t.server.replicas, wants, REPLICAS_MAX, &t.sweep));
+    assert_true(sweep_is_pending(t.sweep, 1) && sweep_is_pending(t.sweep, REPLICAS_MAX));
+    while (!walk(&t, 1000)) continue;
+    free(wants);
+    transfer_release(&t);
 }
 
 static enum err story_of_a_sweep(void *context)
 {
     struct transfer *t = context;
-    uint32_t blocks = 0;
     struct sweep *s = NULL;
-    struct collector_want want = { THEIRS, 0, NAMES };
+    struct sweep_want want = { THEIRS, 0, NAMES, 1 };
     enum err err = sweep_new(t->server.keyspace, t->server.replicas, &want, 1, &s);
-    for (bool done = false; err == ERR_OK && !done;) err = sweep_step(s, 100, count_blocks, &blocks, &done);
-    if (err == ERR_OK) assert_int_equal(blocks, 2);
+    for (bool walked = false; err == ERR_OK && !walked;) err = sweep_walk(s, 100, &walked);
+    for (bool done = false; err == ERR_OK && !done;) {
+        struct buffer out = { 0 };
+        err = sweep_write_delta(s, 2000, &out, &done);
+        buffer_release(&out);
+    }
     sweep_free(s);
     return err;
 }
@@ -247,11 +311,12 @@ static void test_a_sweep_without_memory_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_replica_is_claimed_once_at_the_end),
-        cmocka_unit_test(test_the_nonce_is_of_what_is_claimed_not_of_what_came_later),
+        cmocka_unit_test(test_each_replica_goes_out_in_order_up_to_what_is_wanted),
         cmocka_unit_test(test_nothing_to_send_is_still_a_claim),
-        cmocka_unit_test(test_what_moves_on_during_the_walk_is_above_the_claim),
-        cmocka_unit_test(test_a_sweep_that_breaks_off_claims_nothing),
+        cmocka_unit_test(test_what_moves_on_is_above_the_claim_and_every_block_holds_by_itself),
+        cmocka_unit_test(test_what_was_broken_off_goes_on_where_it_stopped),
+        cmocka_unit_test(test_many_runs_are_merged),
+        cmocka_unit_test(test_every_replica_may_be_wanted_at_once),
         cmocka_unit_test(test_a_sweep_without_memory_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
