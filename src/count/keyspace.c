@@ -90,6 +90,21 @@ void keyspace_prefetch_cell(const struct keyspace *k, uint64_t hash)
     spinlock_give(&s->lock);
 }
 
+static void cell_prefetch_rest(const struct shard *s, const struct cell *c)
+{
+    if (c->kind & CELL_NAME_LONG) __builtin_prefetch(c->name_long.bytes);
+    if (c->open) __builtin_prefetch(shard_open_record(s, c->open), 1);
+}
+
+void keyspace_prefetch_rest(const struct keyspace *k, uint64_t hash)
+{
+    struct shard *s = keyspace_shard(k, hash);
+    spinlock_take(&s->lock);
+    uint32_t number = table_guess(s, hash);
+    if (number > 0) cell_prefetch_rest(s, shard_cell(s, number));
+    spinlock_give(&s->lock);
+}
+
 void keyspace_refuse_writes(struct keyspace *k, enum err reason)
 {
     atomic_store_explicit(&k->refused, (int)reason, memory_order_relaxed);
@@ -253,6 +268,7 @@ static uint32_t shard_walk(const struct keyspace *k, struct shard *s, uint32_t f
     spinlock_take(&s->lock);
     uint32_t left = s->cells.used - from;
     uint32_t count = left < cells_max ? left : cells_max;
+    for (uint32_t i = 1; i <= count; i++) cell_prefetch_rest(s, shard_cell(s, from + i));
     for (uint32_t i = 1; i <= count; i++) shard_visit(k, s, from + i, visitor, context);
     spinlock_give(&s->lock);
     return count;

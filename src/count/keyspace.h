@@ -39,10 +39,11 @@ void keyspace_free(struct keyspace *k);
 
 uint64_t keyspace_hash(const struct keyspace *k, struct bytes name);
 /* Start loading what an operation on this hash will touch; hints only. For a batch: the first for each of its hashes,
- * then the second for each, then the operations. The first takes no lock; the second takes the shard's for a moment, to
- * read what the first has loaded. */
+ * then the second for each, then the third, then the operations. The first takes no lock; the others take the shard's
+ * for a moment, to read what the one before has loaded: the table's slot, the cell, a long name and the open record. */
 void keyspace_prefetch(const struct keyspace *k, uint64_t hash);
 void keyspace_prefetch_cell(const struct keyspace *k, uint64_t hash);
+void keyspace_prefetch_rest(const struct keyspace *k, uint64_t hash);
 
 /* What an operation saw. commit: the reply must not leave before this commit was written or synced; 0 if it need not
  * wait. */

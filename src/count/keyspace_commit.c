@@ -113,6 +113,10 @@ static uint32_t shard_encode_slice(struct keyspace *k, struct shard *s, uint32_t
         list = records[count]->next[commit % 2];
     }
     for (uint32_t i = 0; i < count; i++) {
+        const struct cell *c = shard_cell(s, records[i]->cell);
+        if (c->kind & CELL_NAME_LONG) __builtin_prefetch(c->name_long.bytes);
+    }
+    for (uint32_t i = 0; i < count; i++) {
         struct batch_item *item = &batch->items[batch->count];
         item->seq = seq_first + batch->count++;
         shard_encode_cell(k, s, records[i], commit, item, block);
@@ -172,6 +176,8 @@ void keyspace_publish(struct keyspace *k, const struct batch *batch)
             if (cell_ref_shard(k, batch->items[end].cell) != s) break;
             __builtin_prefetch(cell_ref_cell(s, batch->items[end].cell));
         }
+        for (uint32_t i = at; i < end; i++)
+            __builtin_prefetch(shard_open_record(s, cell_ref_cell(s, batch->items[i].cell)->open), 1);
         for (; at < end; at++) shard_publish(k, s, &batch->items[at]);
         spinlock_give(&s->lock);
     }

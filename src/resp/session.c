@@ -174,12 +174,16 @@ static void pipeline_read(struct resp_session *s, struct bytes input, struct pip
     } while (p->end != PARSED_INLINE && p->count < PIPELINE_COMMANDS_MAX && p->bytes < FEED_BYTES_MAX);
 }
 
-/* Two misses stand in a row before a counter: the table's slot, then the cell. By now the slots are there. */
-static void pipeline_prefetch_cells(const struct resp_session *s, const struct pipeline *p)
+/* Misses stand in a row before a counter: the table's slot, the cell, what the cell points to. By now the slots are
+ * there. */
+static void pipeline_prefetch(const struct resp_session *s, const struct pipeline *p)
 {
     if (p->count < 4) return;
     for (uint32_t i = 0; i < p->count; i++) {
         if (p->requests[i].hash != 0) keyspace_prefetch_cell(s->keyspace, p->requests[i].hash);
+    }
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->requests[i].hash != 0) keyspace_prefetch_rest(s->keyspace, p->requests[i].hash);
     }
 }
 
@@ -214,7 +218,7 @@ static size_t pipeline_run(struct resp_session *s, struct bytes input, size_t ou
 {
     struct pipeline pipeline;
     pipeline_read(s, input, &pipeline);
-    pipeline_prefetch_cells(s, &pipeline);
+    pipeline_prefetch(s, &pipeline);
     uint32_t executed = pipeline.count > 0 ? pipeline_execute(s, &pipeline, out_len_max) : 0;
     if (executed < pipeline.count) {
         parser_rewind(&s->parser);

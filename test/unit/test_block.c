@@ -175,7 +175,7 @@ static void block_make(struct sample *s, struct block_made *b)
 {
     memset(b, 0, sizeof *b);
     uint64_t from = number_up_to(s, UINT64_MAX - 1000), seq = from;
-    b->head = head_of((enum block_kind)(1 + random_below(&s->random, 3)), from, 0);
+    b->head = head_of((enum block_kind)(1 + random_below(&s->random, 2)), from, 0);
     uint32_t own = intern(s->replicas, b->head.replica);
     uint64_t count = random_below(&s->random, ENTRIES_MAX + 1);
     struct block_writer w;

@@ -5,6 +5,9 @@
 #include "cluster/frame.h"
 #include "cluster/message.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #define X(name, number) FRAME_##name,
 static const enum frame_kind kinds[] = { FRAME_KIND_LIST(X) };
 #undef X
@@ -24,7 +27,7 @@ static void test_the_example_of_the_formats_page(void **state)
 {
     (void)state;
     static const uint8_t expected[] = {
-        0x38, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0xbe, 0x3f, 0x85, 0x25, 0xdb, 0x1d, 0x03, 0x85, 0x01, 0x00,
+        0x38, 0x00, 0x00, 0x00, 0x01, 0x18, 0x70, 0xcd, 0xbe, 0x3f, 0x85, 0x25, 0xdb, 0x1d, 0x03, 0x85, 0x01, 0x00,
         0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x05, 0x71, 0x75, 0x69, 0x70, 0x75, 0x0e, 0x6c, 0x6f, 0x63,
         0x61, 0x6c, 0x68, 0x6f, 0x73, 0x74, 0x3a, 0x38, 0x30, 0x30, 0x30, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6,
         0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x00,
@@ -90,40 +93,39 @@ static void test_each_flipped_bit_is_found(void **state)
         s->ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         struct fenced f = fenced_copy(bytes_of(s->ptr, s->len));
         enum err err = frame_read(f.bytes, &frame, &len);
-        bool longer = bit < 22 && (s->ptr[bit / 8] >> bit % 8 & 1) != 0;
-        assert_err(err, longer ? ERR_PARTIAL : ERR_CORRUPT);
+        assert_err(err, ERR_CORRUPT); /* a longer length too, without waiting for what it promises */
         fenced_release(&f);
         s->ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     shared_drop(s);
 }
 
+static enum err read_head(uint32_t len, uint8_t kind)
+{
+    struct buffer head = { 0 };
+    struct frame frame;
+    size_t taken;
+    buffer_u32(&head, len);
+    buffer_u8(&head, kind);
+    uint64_t check = XXH3_64bits(head.ptr, 5);
+    for (unsigned i = 0; i < 3; i++) buffer_u8(&head, (uint8_t)(check >> (8 * i)));
+    buffer_u64(&head, 0);
+    assert_ok(buffer_end(&head));
+    enum err err = frame_read(buffer_view(&head), &frame, &taken);
+    buffer_release(&head);
+    return err;
+}
+
 static void test_a_head_that_cannot_be_is_refused_before_its_body_comes(void **state)
 {
     (void)state;
     for (unsigned kind = 0; kind < 256; kind++) {
-        uint8_t head[FRAME_HEAD_BYTES] = { 1, 0, 0, 0, (uint8_t)kind };
-        struct frame frame;
-        size_t len;
         bool known = kind >= FRAME_HELLO && kind <= FRAME_GOODBYE;
-        assert_err(frame_read(bytes_of(head, sizeof head), &frame, &len), known ? ERR_PARTIAL : ERR_CORRUPT);
+        assert_err(read_head(1, (uint8_t)kind), known ? ERR_PARTIAL : ERR_CORRUPT);
     }
-    const struct {
-        uint32_t len;
-        enum err err;
-    } lengths[] = { { FRAME_BODY_BYTES_MAX, ERR_PARTIAL },
-                    { FRAME_BODY_BYTES_MAX + 1, ERR_CORRUPT },
-                    { UINT32_MAX, ERR_CORRUPT } };
-    for (size_t i = 0; i < 3; i++) {
-        struct buffer head = { 0 };
-        struct frame frame;
-        size_t len;
-        buffer_u32(&head, lengths[i].len);
-        buffer_u32(&head, FRAME_BLOCK);
-        buffer_u64(&head, 0);
-        assert_err(frame_read(buffer_view(&head), &frame, &len), lengths[i].err);
-        buffer_release(&head);
-    }
+    assert_err(read_head(FRAME_BODY_BYTES_MAX, FRAME_BLOCK), ERR_PARTIAL);
+    assert_err(read_head(FRAME_BODY_BYTES_MAX + 1, FRAME_BLOCK), ERR_CORRUPT);
+    assert_err(read_head(UINT32_MAX, FRAME_BLOCK), ERR_CORRUPT);
 }
 
 static void test_the_checksum_knows_the_kind(void **state)
@@ -133,7 +135,11 @@ static void test_the_checksum_knows_the_kind(void **state)
     assert_non_null(s);
     struct frame frame;
     size_t len;
-    s->ptr[4] = FRAME_PONG;
+    uint8_t checksum[8];
+    memcpy(checksum, s->ptr + 8, sizeof checksum);
+    frame_seal(s->ptr, FRAME_PONG, bytes_of("12345678", 8));
+    assert_ok(frame_read(bytes_of(s->ptr, s->len), &frame, &len));
+    memcpy(s->ptr + 8, checksum, sizeof checksum);
     assert_err(frame_read(bytes_of(s->ptr, s->len), &frame, &len), ERR_CORRUPT);
     shared_drop(s);
 }

@@ -105,9 +105,9 @@ static void step_add(struct model *m, struct model_counter *c)
     model_see(m, c, net, true, &exact);
     struct seen seen;
     enum err err = try_add(&m->f, c->name, delta, &seen);
-    bool in_range = exact >= INT64_MIN && exact <= INT64_MAX;
-    assert_err(err, in_range ? ERR_OK : ERR_RANGE);
-    if (in_range) {
+    bool leaves_range = (exact > INT64_MAX && delta > 0) || (exact < INT64_MIN && delta < 0);
+    assert_err(err, leaves_range ? ERR_RANGE : ERR_OK);
+    if (!leaves_range) {
         c->net = net;
         c->dirty = c->known = true;
     }

@@ -378,6 +378,26 @@ static void test_no_more_than_twenty_dials_begin_in_a_second(void **state)
     rig_release(&r);
 }
 
+static void test_strangers_are_dialled_when_no_member_or_seed_is_due(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r, 1);
+    char name[32];
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "s%d:1", i);
+        assert_ok(membership_contact(&r.m, bytes_of_text(name), CONTACT_STRANGER, START));
+    }
+    add(&r, "a:1", START);
+    assert_ok(membership_contact(&r.m, bytes_of_text("seed:1"), CONTACT_SEED, START));
+    for (int i = 0; i < 3; i++) {
+        struct contact *c = membership_due(&r.m, START);
+        assert_int_equal(c->kind == CONTACT_STRANGER, i == 2);
+        membership_dialled(&r.m, c, 1 + 2 * (link_id)i, START);
+    }
+    rig_release(&r);
+}
+
 /* --- rule 3 --- */
 
 static void test_a_node_that_stood_still_blames_nobody_for_a_whole_timeout(void **state)
@@ -408,7 +428,10 @@ static void test_too_many_members_and_contacts_are_refused(void **state)
     char name[32];
     for (uint32_t i = 0; i < CONTACTS_MAX - MEMBERS_MAX; i++) {
         snprintf(name, sizeof name, "s%u:1", i);
-        assert_ok(membership_contact(&r.m, bytes_of_text(name), CONTACT_STRANGER, START));
+        enum contact_kind kind = i < STRANGERS_MAX ? CONTACT_STRANGER : CONTACT_SEED;
+        assert_ok(membership_contact(&r.m, bytes_of_text(name), kind, START));
+        if (i + 1 != STRANGERS_MAX) continue;
+        assert_err(membership_contact(&r.m, bytes_of_text("s:1"), CONTACT_STRANGER, START), ERR_TOO_LONG);
     }
     uint32_t member;
     bool is_new;
@@ -575,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_an_address_that_is_this_node_is_not_dialled_again),
         cmocka_unit_test(test_who_is_said_to_be_there_is_dialled_at_once),
         cmocka_unit_test(test_no_more_than_twenty_dials_begin_in_a_second),
+        cmocka_unit_test(test_strangers_are_dialled_when_no_member_or_seed_is_due),
         cmocka_unit_test(test_a_node_that_stood_still_blames_nobody_for_a_whole_timeout),
         cmocka_unit_test(test_too_many_members_and_contacts_are_refused),
         cmocka_unit_test(test_without_memory_nobody_is_half_a_member),
