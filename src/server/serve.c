@@ -187,8 +187,17 @@ static void on_housekeeping(uv_timer_t *timer)
 
 /* The start */
 
+/* Recovery can be left at any point, and nothing was answered yet: a signal during the start ends the process well. */
+static void on_early_signal(int signal_number)
+{
+    (void)signal_number;
+    _exit(0);
+}
+
 static void process_setup(void)
 {
+    (void)signal(SIGTERM, on_early_signal); /* until the main loop listens for them; these two cannot fail */
+    (void)signal(SIGINT, on_early_signal);
     struct rlimit limit;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk */
