@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* collector: sorts the shares met on a walk over the keyspace into blocks of one replica each, for snapshots. Blocks are
- * BLOCK_SNAPSHOT: entries in the order of the walk, nothing claimed. */
+/* collector: sorts the shares met on a walk over the keyspace into blocks of one replica each, for snapshots. Blocks
+ * are BLOCK_SNAPSHOT: entries in the order of the walk, nothing claimed. */
 #ifndef QUIPU_COUNT_COLLECTOR_H
 #define QUIPU_COUNT_COLLECTOR_H
 

@@ -248,7 +248,9 @@ static void shard_visit(const struct keyspace *k, const struct shard *s, uint32_
     const struct cell *c = shard_cell(s, number);
     struct seen seen;
     shard_see(s, c, &seen);
-    struct visit visit = { .name = cell_name(c), .cell = cell_ref_of(k, s, number), .value = seen.value, .exists = seen.exists };
+    struct visit visit = {
+        .name = cell_name(c), .cell = cell_ref_of(k, s, number), .value = seen.value, .exists = seen.exists
+    };
     struct share only = { .replica = c->replica, .entry = { .seq = c->seq } };
     if (cell_is_full(c)) {
         visit.shares = c->full->shares;

@@ -27,8 +27,8 @@ struct keyspace;
 struct replicas;
 
 struct keyspace_options {
-    uint32_t shards;          /* a power of two, 1 to 65,536 */
-    uint64_t hash_seed;       /* secret, so that nobody can choose names that collide */
+    uint32_t shards;           /* a power of two, 1 to 65,536 */
+    uint64_t hash_seed;        /* secret, so that nobody can choose names that collide */
     struct replicas *replicas; /* outlives the keyspace */
 };
 
@@ -127,7 +127,6 @@ MUST_USE enum err keyspace_join(struct keyspace *k, uint32_t replica, uint64_t h
                                 struct entry *entry, cell_ref *ret_cell);
 
 /* Writes the cell's durable entry of `replica` to the block if its seq is exactly `seq`; false if it has moved on. */
-bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq,
-                        struct block_writer *block);
+bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq, struct block_writer *block);
 
 #endif

@@ -42,12 +42,12 @@ typedef enum err journal_sink(void *context, uint8_t kind, struct bytes record);
 
 /* What recovery found, for the log and for the one line that a refusal prints. */
 struct journal_report {
-    bool fresh;                   /* there was no journal: an empty one was made */
-    uint64_t records, bytes;      /* handed to the sink */
-    uint64_t snapshot;            /* segment number the snapshot stands before; 0 if none */
-    uint64_t torn_bytes;          /* cut from the tail */
-    char file[STORAGE_NAME_MAX];  /* on error: where */
-    uint64_t offset;              /* on error: at which byte */
+    bool fresh;                  /* there was no journal: an empty one was made */
+    uint64_t records, bytes;     /* handed to the sink */
+    uint64_t snapshot;           /* segment number the snapshot stands before; 0 if none */
+    uint64_t torn_bytes;         /* cut from the tail */
+    char file[STORAGE_NAME_MAX]; /* on error: where */
+    uint64_t offset;             /* on error: at which byte */
 };
 
 /* Recovers what is there and opens for appending; nothing is changed in the directory if it fails.

@@ -43,7 +43,7 @@ struct recovery {
 };
 
 /* For the report. Returns err. */
-enum err recovery_blame(struct recovery *r, const char *name, uint64_t offset, enum err err);
+MUST_USE enum err recovery_blame(struct recovery *r, const char *name, uint64_t offset, enum err err);
 /* Whether the head's place is the one its name says, in the same journal as the others'. The first one decides. */
 bool recovery_is_ours(struct recovery *r, const struct segment_head *head, uint64_t number);
 MUST_USE enum err recovery_hand_over(struct recovery *r, uint8_t kind, struct bytes record);

@@ -4,7 +4,8 @@
  *
  * Calls block and come from one thread at a time, except that sync may run beside write on the same file.
  * Names are plain file names. Promises that recovery leans on:
- *  (1) What was written before a sync that returned OK is on disk. What was not synced may be there or not, in any part.
+ *  (1) What was written before a sync that returned OK is on disk. What was not synced may be there or not, in any
+ *      part.
  *  (2) After a create, rename or remove that returned OK the directory says so on disk.
  *  (3) ERR_FULL changes nothing. After ERR_IO from write or sync nothing is known of the file: the process must end. */
 #ifndef QUIPU_JOURNAL_STORAGE_H

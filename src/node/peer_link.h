@@ -36,7 +36,7 @@ struct peer_link {
     struct buffer input;  /* the front part of a frame whose rest has not come */
     struct digest digest;
     uint64_t sweep_own_to; /* where the cursor is once a sweep of own entries has gone out */
-    uint64_t cursor; /* own entries up to this seq were sent; reset from the peer's digest and wants */
+    uint64_t cursor;       /* own entries up to this seq were sent; reset from the peer's digest and wants */
     struct serving *serving;
     struct sweep *sweep;
     struct sweep_want *sweep_wants; /* for the next sweep */

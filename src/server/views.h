@@ -11,10 +11,10 @@
 
 struct views {
     uv_mutex_t lock;
-    const struct view *current;  /* under the lock */
+    const struct view *current; /* under the lock */
     uv_cond_t is_replaced;
     uint64_t wanted, served; /* under the lock: requests for a fresh view, and how many of them got one */
-    atomic_bool is_asked;       /* since it was last replaced on time */
+    atomic_bool is_asked;    /* since it was last replaced on time */
 };
 
 /* Takes over one hold on first. */

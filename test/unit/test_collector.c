@@ -111,8 +111,7 @@ static enum err take_block(void *context, uint32_t replica, struct bytes block)
     return err == ERR_STALE ? ERR_OK : err;
 }
 
-static enum err collect(struct world *w, uint32_t cells,
-                        struct seen_entries *ret_seen)
+static enum err collect(struct world *w, uint32_t cells, struct seen_entries *ret_seen)
 {
     struct collector *c = NULL;
     enum err err = collector_new(w->keyspace, w->replicas, BLOCK_BYTES, &c);

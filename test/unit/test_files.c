@@ -20,7 +20,7 @@ static int make_place(void **state)
 {
     struct place_on_disk *p = calloc(1, sizeof *p);
     if (!p) return -1;
-    strcpy(p->root, "/tmp/quipu-test-XXXXXX");
+    snprintf(p->root, sizeof p->root, "/tmp/quipu-test-XXXXXX");
     if (!mkdtemp(p->root)) return -1;
     snprintf(p->data, sizeof p->data, "%s/data", p->root);
     *state = p;
@@ -55,9 +55,9 @@ struct names {
 static void note_name(void *context, const char *name, uint64_t bytes)
 {
     struct names *names = context;
-    assert_true(strlen(names->text) + strlen(name) + 2 < sizeof names->text);
-    strcat(names->text, name);
-    strcat(names->text, " ");
+    size_t len = strlen(names->text);
+    int more = snprintf(names->text + len, sizeof names->text - len, "%s ", name);
+    assert_true(more > 0 && (size_t)more < sizeof names->text - len);
     names->bytes += bytes;
 }
 
