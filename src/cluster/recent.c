@@ -20,12 +20,6 @@ void recent_release(struct recent *r)
     r->count = r->cap = 0;
 }
 
-void recent_restart(struct recent *r, uint64_t floor)
-{
-    r->count = 0;
-    r->floor = r->top = floor;
-}
-
 static struct recent_place *place_at(const struct recent *r, uint32_t index)
 {
     return &r->places[(r->first + index) & (r->cap - 1)];
@@ -56,7 +50,7 @@ void recent_add(struct recent *r, uint64_t seq, cell_ref cell)
     REQUIRE(seq > r->top);
     if (r->count == r->cap && (r->cap >= r->cap_max || grow(r) != ERR_OK)) {
         if (r->cap == 0) {
-            recent_restart(r, seq);
+            r->floor = r->top = seq;
             return;
         }
         forget_oldest(r);

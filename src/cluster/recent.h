@@ -27,8 +27,6 @@ struct recent {
 /* cap_max: a power of two. Nothing is known of what lies at or below floor. */
 void recent_init(struct recent *r, uint32_t cap_max, uint64_t floor);
 void recent_release(struct recent *r);
-/* Forgets all and begins at floor. */
-void recent_restart(struct recent *r, uint64_t floor);
 /* seq above all before. Without memory the oldest place is forgotten instead. */
 void recent_add(struct recent *r, uint64_t seq, cell_ref cell);
 /* Every live entry up to top was added. */

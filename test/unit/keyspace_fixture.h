@@ -34,6 +34,7 @@ static inline struct id128 fixture_id(uint32_t replica)
 static inline enum err fixture_new(uint32_t shards, struct fixture *ret_fixture)
 {
     struct fixture f = { 0 };
+    *ret_fixture = f; /* for compilers that do not see that a test ends when this fails */
     enum err err = replicas_new(&f.replicas);
     for (uint32_t i = 1; i <= REPLICAS && err == ERR_OK; i++) {
         uint32_t index;

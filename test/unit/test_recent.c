@@ -140,11 +140,6 @@ static void test_the_oldest_places_are_forgotten_and_the_floor_tells(void **stat
     assert_int_equal(r.floor, 12);
     assert_memory_equal(delta(&f, &r, 12, 100000, &to), "13@13 14@14", 11);
     assert_string_equal(delta(&f, &r, 8 + CAP, 1000, &to), "73@73 74@74 x@100 y@101");
-    recent_restart(&r, 200);
-    assert_int_equal(r.count, 0);
-    assert_true(r.floor == 200 && r.top == 200);
-    note(&f, &r, "z", 201);
-    assert_string_equal(delta(&f, &r, 200, 1000, &to), "z@201");
     recent_release(&r);
     fixture_release(&f);
 }
