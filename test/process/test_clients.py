@@ -16,6 +16,8 @@ import redis
 from cluster import clean_environment, wait_counts
 from waiting import eventually
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 
 @pytest.fixture
 def node(cluster):
@@ -250,13 +252,11 @@ const client = new Redis(+process.argv[2], '127.0.0.1', { maxRetriesPerRequest: 
 
 
 def test_ioredis(node):
-    """Where it is installed, for all users or in ~/.cache/quipu-tests: it is no package of Debian's."""
+    """As ./dev setup --test installs it from test/clients."""
+    modules = os.path.join(ROOT, "build", "clients", "node_modules")
+    assert os.path.isdir(os.path.join(modules, "ioredis")), "ioredis is not there: ./dev setup --test installs it"
     program = needs("node")
-    places = [os.path.expanduser("~/.cache/quipu-tests/node_modules"), "/usr/lib/node_modules",
-              "/usr/local/lib/node_modules", "/usr/share/nodejs"]
-    environment = clean_environment({"NODE_PATH": ":".join(places)})
-    if not any(os.path.isdir(os.path.join(place, "ioredis")) for place in places):
-        pytest.skip("ioredis is not installed (npm install --prefix ~/.cache/quipu-tests ioredis)")
+    environment = clean_environment({"NODE_PATH": modules})
     script = node.cluster.folder / "client.js"
     script.write_text(IOREDIS)
     run = subprocess.run([program, str(script), str(node.port)], capture_output=True, text=True, timeout=30,
