@@ -60,14 +60,16 @@ struct wire {
     uint32_t use; /* rises with each connection that the place serves */
 };
 
-/* An increment whose reply waits for its commit. */
+#define SIM_COUNTERS_MAX 4096u
+
+/* An increment or a read whose reply waits for its commit. */
 struct operation {
     uint32_t counter;
-    int64_t delta;
+    int64_t delta;        /* 0: a read */
+    int64_t value, floor; /* of a read: what it shows, and what was shown before it was made */
     uint64_t gate;
 };
 
-#define SIM_COUNTERS_MAX 4096u
 struct counter_fate {
     char name[64];
     int64_t answered;
@@ -91,13 +93,14 @@ struct machine {
     uint32_t waiting_count, waiting_cap;
     uint32_t notices[NOTICE_COUNT];
     struct notice notice_last[NOTICE_COUNT];
+    int64_t shown[SIM_COUNTERS_MAX]; /* by answered reads */
     char peers[SIM_NODES_MAX * 8];
 };
 
 struct sim {
     struct sim_options options;
     struct random random;
-    uint64_t now_ms, bytes_sent;
+    uint64_t now_ms, bytes_sent, trace;
     struct schedule schedule;
     struct machine machines[SIM_NODES_MAX];
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 /* --- the schedule: a heap by time, then by order of asking --- */
 
 static bool sooner(const struct happening *a, const struct happening *b)
@@ -69,6 +72,20 @@ static struct counter_fate *fate_of(struct sim *s, const char *name)
     return f;
 }
 
+static void answer(struct sim *s, struct machine *m, const struct operation *o)
+{
+    struct counter_fate *f = &s->fates[o->counter];
+    f->answered += o->delta;
+    if (o->delta != 0) return;
+    if (s->options.grow_only && o->value < o->floor) {
+        fprintf(stderr, "sim: seed %llu at %llu ms: n%u showed %s as %lld after %lld\n",
+                (unsigned long long)s->options.seed, (unsigned long long)s->now_ms, (unsigned)(m - s->machines),
+                f->name, (long long)o->value, (long long)o->floor);
+        require_failed("what was shown is not taken back", __FILE__, __LINE__);
+    }
+    if (o->value > m->shown[o->counter]) m->shown[o->counter] = o->value;
+}
+
 /* Replies whose commit is done leave. */
 static void release_replies(struct sim *s, uint32_t node)
 {
@@ -78,7 +95,7 @@ static void release_replies(struct sim *s, uint32_t node)
     for (uint32_t i = 0; i < m->waiting_count; i++) {
         struct operation *o = &m->waiting[i];
         if (o->gate <= done)
-            s->fates[o->counter].answered += o->delta;
+            answer(s, m, o);
         else
             m->waiting[kept++] = *o;
     }
@@ -157,6 +174,13 @@ static void arm(struct sim *s, uint32_t node)
     sim_schedule(s, &(struct happening){ .at_ms = wake, .kind = HAPPEN_WAKE, .node = node, .life = m->life });
 }
 
+static void trace_event(struct sim *s, uint32_t node, const struct event *event)
+{
+    uint64_t facts[] = { s->trace, s->now_ms, node, (uint64_t)event->kind };
+    s->trace = XXH3_64bits(facts, sizeof facts);
+    if (event->kind == EVENT_LINK_BYTES) s->trace ^= XXH3_64bits(event->as.link.bytes.ptr, event->as.link.bytes.len);
+}
+
 void sim_event(struct sim *s, uint32_t node, struct event *event)
 {
     struct machine *m = &s->machines[node];
@@ -165,6 +189,7 @@ void sim_event(struct sim *s, uint32_t node, struct event *event)
     event->now_ms = s->now_ms;
     event->now_us = s->now_ms * 1000;
     event->wall_ms = 1700000000000u + s->now_ms;
+    trace_event(s, node, event);
     REQUIRE(node_step(m->node, event, &actions) == ERR_OK);
     carry_out(s, node, &actions);
     release_replies(s, node);
@@ -203,6 +228,7 @@ void sim_power_cut(struct sim *s, uint32_t node)
 {
     power_off(s, node, false);
     disk_restart(s->machines[node].disk);
+    memset(s->machines[node].shown, 0, sizeof s->machines[node].shown);
 }
 
 void sim_pause(struct sim *s, uint32_t node)
@@ -312,23 +338,41 @@ bool sim_run_until(struct sim *s, sim_condition *condition, uint64_t limit_ms)
 
 /* --- clients --- */
 
+static void wait_for_gate(struct machine *m, const struct operation *o)
+{
+    if (m->waiting_count == m->waiting_cap) {
+        m->waiting_cap = m->waiting_cap ? m->waiting_cap * 2 : 16;
+        m->waiting = realloc(m->waiting, m->waiting_cap * sizeof *m->waiting);
+        REQUIRE(m->waiting);
+    }
+    m->waiting[m->waiting_count++] = *o;
+}
+
 enum err sim_add(struct sim *s, uint32_t node, const char *name, int64_t delta)
 {
     struct machine *m = &s->machines[node];
     struct keyspace *k = node_keyspace(m->node);
     struct bytes bytes = bytes_of_text(name);
     struct seen seen;
+    REQUIRE(delta != 0);
     enum err err = keyspace_add(k, keyspace_hash(k, bytes), bytes, delta, &seen);
     if (err != ERR_OK) return err;
-    if (m->waiting_count == m->waiting_cap) {
-        m->waiting_cap = m->waiting_cap ? m->waiting_cap * 2 : 16;
-        m->waiting = realloc(m->waiting, m->waiting_cap * sizeof *m->waiting);
-        REQUIRE(m->waiting);
-    }
     uint32_t counter = (uint32_t)(fate_of(s, name) - s->fates);
-    m->waiting[m->waiting_count++] = (struct operation){ counter, delta, seen.commit };
+    wait_for_gate(m, &(struct operation){ .counter = counter, .delta = delta, .gate = seen.commit });
     sim_event(s, node, &(struct event){ .kind = EVENT_DIRTY });
     return ERR_OK;
+}
+
+void sim_get(struct sim *s, uint32_t node, const char *name)
+{
+    struct machine *m = &s->machines[node];
+    struct keyspace *k = node_keyspace(m->node);
+    struct seen seen;
+    keyspace_get(k, keyspace_hash(k, bytes_of_text(name)), bytes_of_text(name), &seen);
+    uint32_t counter = (uint32_t)(fate_of(s, name) - s->fates);
+    wait_for_gate(m, &(struct operation){
+                         .counter = counter, .value = seen.value, .floor = m->shown[counter], .gate = seen.commit });
+    release_replies(s, node);
 }
 
 int64_t sim_value(struct sim *s, uint32_t node, const char *name)
@@ -471,6 +515,11 @@ void sim_listen(struct sim *s, sim_listener *listener, void *context)
 {
     s->listener = listener;
     s->listener_context = context;
+}
+
+uint64_t sim_trace(const struct sim *s)
+{
+    return s->trace;
 }
 
 uint64_t sim_bytes_sent(const struct sim *s)

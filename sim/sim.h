@@ -31,7 +31,8 @@ struct sim_options {
     uint32_t piece_bytes_max;                /* links hand over at most this much at a time [64 Ki] */
     uint64_t snapshot_bytes;                 /* [the node's default] */
     uint32_t segment_bytes;                  /* of the journal [64 Ki] */
-    bool no_seeds;                           /* nodes know nobody; else each knows node 0 */
+    bool grow_only; /* increments are positive, so what a node has shown must not become less, but for power cuts */
+    bool no_seeds;  /* nodes know nobody; else each knows node 0 */
 };
 
 /* Makes the nodes, with names n0:1, n1:1 ..., and starts none. */
@@ -63,6 +64,8 @@ bool sim_run_until(struct sim *s, sim_condition *condition, uint64_t limit_ms);
 
 /* A client's increment. It counts as answered when its commit allows the reply to leave. */
 MUST_USE enum err sim_add(struct sim *s, uint32_t node, const char *name, int64_t delta);
+/* A client's read, answered under the same rule; with grow_only it must not show less than an answered one before. */
+void sim_get(struct sim *s, uint32_t node, const char *name);
 int64_t sim_value(struct sim *s, uint32_t node, const char *name);
 void sim_seed(struct sim *s, uint32_t node, const char *address); /* as a join command */
 
@@ -83,6 +86,8 @@ const struct notice *sim_last_notice(const struct sim *s, uint32_t node, enum no
 /* Calls back for each notice from now on. */
 typedef void sim_listener(void *context, uint64_t now_ms, uint32_t node, const struct notice *notice);
 void sim_listen(struct sim *s, sim_listener *listener, void *context);
+/* A number over all that happened so far: equal for equal runs. */
+uint64_t sim_trace(const struct sim *s);
 /* Bytes that went over all links so far. */
 uint64_t sim_bytes_sent(const struct sim *s);
 
