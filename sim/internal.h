@@ -100,7 +100,7 @@ struct machine {
 struct sim {
     struct sim_options options;
     struct random random;
-    uint64_t now_ms, bytes_sent, trace;
+    uint64_t now_ms, trace;
     struct schedule schedule;
     struct machine machines[SIM_NODES_MAX];
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];

@@ -126,7 +126,6 @@ void network_send(struct sim *s, uint32_t node, link_id link, struct shared *byt
         wire_put(s, wire, !end, bytes->ptr + at, len);
         at += len;
     }
-    s->bytes_sent += bytes->len;
 }
 
 static void down_soon(struct sim *s, uint32_t wire, uint32_t end)

@@ -262,11 +262,6 @@ void sim_cut_both(struct sim *s, uint32_t a, uint32_t b)
     sim_cut(s, b, a);
 }
 
-void sim_mend(struct sim *s, uint32_t from, uint32_t to)
-{
-    s->cut[from][to] = false;
-}
-
 void sim_mend_all(struct sim *s)
 {
     memset(s->cut, 0, sizeof s->cut);
@@ -520,11 +515,6 @@ void sim_listen(struct sim *s, sim_listener *listener, void *context)
 uint64_t sim_trace(const struct sim *s)
 {
     return s->trace;
-}
-
-uint64_t sim_bytes_sent(const struct sim *s)
-{
-    return s->bytes_sent;
 }
 
 /* --- birth and end --- */

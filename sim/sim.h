@@ -51,7 +51,6 @@ bool sim_is_up(const struct sim *s, uint32_t node);
 /* Nothing gets from one to the other any more; links stay up and silent, as on a real network. */
 void sim_cut(struct sim *s, uint32_t from, uint32_t to);
 void sim_cut_both(struct sim *s, uint32_t a, uint32_t b);
-void sim_mend(struct sim *s, uint32_t from, uint32_t to);
 void sim_mend_all(struct sim *s);
 /* Every link between the two ends now, in the middle of whatever is under way. */
 void sim_break_links(struct sim *s, uint32_t a, uint32_t b);
@@ -88,7 +87,5 @@ typedef void sim_listener(void *context, uint64_t now_ms, uint32_t node, const s
 void sim_listen(struct sim *s, sim_listener *listener, void *context);
 /* A number over all that happened so far: equal for equal runs. */
 uint64_t sim_trace(const struct sim *s);
-/* Bytes that went over all links so far. */
-uint64_t sim_bytes_sent(const struct sim *s);
 
 #endif

@@ -297,7 +297,7 @@ def check_ports():
             except OSError as error:
                 if error.errno == 98:  # EADDRINUSE; a machine without IPv6 gives others, which are fine
                     fail(f"port {port} is taken: the demonstration needs localhost:8000 to localhost:8003 for its"
-                         f" nodes; end what listens there (`ss -ltnp 'sport = :{port}'` shows it) and try again")
+                         " nodes; end what listens there and try again")
 
 
 def main():

@@ -20,7 +20,6 @@
     X(IO, "input or output failed")                                                                                    \
     X(LOCKED, "in use by another process")                                                                             \
     X(NEWER, "written by a newer version")                                                                             \
-    X(GAP, "an earlier part is missing")                                                                               \
     X(STALE, "nothing new")                                                                                            \
     X(CLOSED, "closed")                                                                                                \
     X(FENCED, "this node's data directory is an old state or a copy; its writes would not count")

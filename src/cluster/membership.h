@@ -36,11 +36,13 @@ struct member {
     char name[ADDRESS_BYTES_MAX];
     struct id128 replica; /* zero while unknown */
     enum member_state state;
-    link_id link;         /* 0: none */
-    uint64_t heard_ms;    /* last time; when it was added if never */
-    uint64_t asked_ms;    /* when others were asked last */
-    bool asking, vouched; /* an answer is awaited; somebody hears it */
-    bool met;             /* heard at least once in this process's life */
+    link_id link;          /* 0: none */
+    uint64_t heard_ms;     /* last time; when it was added if never */
+    uint64_t asked_ms;     /* when others were asked last */
+    bool asking, vouched;  /* an answer is awaited; somebody hears it */
+    bool met;              /* heard at least once in this process's life */
+    uint64_t confirmed;    /* seq up to which it has said to hold this node's entries on its disk */
+    uint64_t lag_since_ms; /* since when that is less than what there is; 0: it is not */
     bool goodbye;
 };
 

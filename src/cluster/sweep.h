@@ -32,7 +32,8 @@ MUST_USE enum err sweep_new(struct keyspace *keyspace, const struct replicas *re
 void sweep_free(struct sweep *s); /* NULL is fine */
 /* Whether some of the replica's entries are still to go out. */
 bool sweep_is_pending(const struct sweep *s, uint32_t replica);
-/* Walks at most cells_max cells further. True when the walk has ended: sweep_write_delta may be called. */
+/* Walks at most cells_max cells further. *ret_walked is true when the walk has ended: sweep_write_delta may be called.
+ */
 MUST_USE enum err sweep_walk(struct sweep *s, uint32_t cells_max, bool *ret_walked);
 /* Writes the next DELTA block to out, of about bytes_goal; *ret_done is true if it was the last of all. */
 MUST_USE enum err sweep_write_delta(struct sweep *s, uint32_t bytes_goal, struct buffer *out, bool *ret_done);

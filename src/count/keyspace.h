@@ -56,7 +56,7 @@ struct seen {
 /* Adds delta to this node's own share and shows the value after it; makes the counter if there is none, also with a
  * delta of 0.
  * ERR_RANGE: the value shown would leave 64 bits; nothing changes, ret_seen holds the value as it is.
- * ERR_FULL, ERR_CLOSED: writes are refused. ERR_NOMEM. ERR_INVALID: name empty or over NAME_BYTES_MAX. */
+ * ERR_FULL, ERR_FENCED, ERR_CLOSED: writes are refused. ERR_NOMEM. ERR_INVALID: name empty or over NAME_BYTES_MAX. */
 MUST_USE enum err keyspace_add(struct keyspace *k, uint64_t hash, struct bytes name, int64_t delta,
                                struct seen *ret_seen);
 void keyspace_get(struct keyspace *k, uint64_t hash, struct bytes name, struct seen *ret_seen);

@@ -191,6 +191,10 @@ static void commit_publish(struct node *n, struct commit *c)
         replicas_raise_known(n->replicas, n->own, c->seq_to, n->nonce);
         replicas_raise_durable(n->replicas, n->own, c->seq_to);
         fresh_set(n, c);
+        for (uint32_t i = 0; i < n->members.members_count; i++) {
+            struct member *m = &n->members.members[i];
+            if (m->lag_since_ms == 0) m->lag_since_ms = n->now_ms;
+        }
     }
     for (uint32_t i = 0; i < c->incoming.count; i++) {
         const struct incoming *item = &c->incoming.items[i];

@@ -83,12 +83,16 @@ static enum err block_inspect(struct node *n, struct bytes block, struct incomin
     struct block_reader reader;
     struct bytes name;
     struct entry entry;
-    if (block.len > PEER_BLOCK_BYTES_MAX) return ERR_CORRUPT;
     enum err err = block_open(&reader, block);
     if (err == ERR_OK && reader.head.kind != BLOCK_DELTA) err = ERR_CORRUPT;
     if (err != ERR_OK) return err;
     item->head = reader.head;
-    while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) extras_free(entry.extras);
+    size_t left = reader_left(&reader.rest);
+    while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) {
+        extras_free(entry.extras);
+        if (left - reader_left(&reader.rest) > PEER_ENTRY_BYTES_MAX) return ERR_CORRUPT;
+        left = reader_left(&reader.rest);
+    }
     return err == ERR_STALE ? replicas_intern(n->replicas, &item->head.replica, &item->replica) : err;
 }
 
@@ -143,7 +147,9 @@ void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)
     if (err != ERR_OK) return;
     struct claim mine = digest_claim(&l->digest, n->own);
     digest_check_own(n, l, &mine);
-    if (mine.durable >= replicas_known(n->replicas, n->own)->durable) l->lag_since_ms = 0;
+    struct member *member = &n->members.members[l->member];
+    member->confirmed = mine.durable;
+    if (mine.durable >= replicas_known(n->replicas, n->own)->durable) member->lag_since_ms = 0;
     if (first) lanes_serve(n, l, n->own, mine.known);
 }
 
@@ -216,7 +222,8 @@ static void chase(struct node *n, uint32_t replica)
     if (!source || moved) return;
     struct peer_link *owner = owner_link(n, replica);
     if (owner && sync->stalled_rounds < STALLED_ROUNDS) return;
-    /* A request that is being served by a sweep raises nothing until it ends: ask again only now and then. */
+    /* A request that is being served by a sweep raises nothing while the keyspace is walked: ask again only now and
+     * then. */
     if (sync->stalled_rounds % STALLED_ROUNDS == 1 || owner) want_send(n, owner ? owner : source, replica);
 }
 

@@ -24,9 +24,9 @@
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
-/* A block is cut after the entry that reaches the goal, so this leaves room for the largest entry that may come in;
- * what may come in can go out again in one frame. */
-#define PEER_BLOCK_BYTES_MAX (1u << 20)
+/* Larger entries of peers are refused. A block is cut after the entry that reaches the goal, so whatever came in can go
+ * out again in one frame. */
+#define PEER_ENTRY_BYTES_MAX (1u << 20)
 #define GOSSIP_MS 1000u
 #define GOSSIP_JITTER_PERCENT 20u
 #define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */

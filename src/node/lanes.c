@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lanes: what goes out on a link, in this order: heartbeats and membership (sent where they arise), fresh entries of
  * this node, what the peer asked for from recent places, a sweep. There is no queue for a peer: a cursor says how far
- * it was served, and the next frame is built when the link can take it. A peer that stops reading costs nothing. */
+ * it was served, and the next frame is built when the link can take it. A peer that stops reading costs nothing but,
+ * when it is being swept, the places that wait for it. */
 #include "base/alloc.h"
 #include "node/internal.h"
 
@@ -78,8 +79,8 @@ static void add_serving(struct node *n, struct peer_link *l, uint32_t replica, u
     l->serving[l->serving_count++] = (struct serving){ replica, from };
 }
 
-/* The peer knows `replica` up to `from`; it shall get the rest. Its own and what is being swept already is passed over.
- */
+/* The peer knows `replica` up to `from`; it shall get the rest. What a sweep is bringing is passed over; this node's
+ * own entries go by the cursor, and by a sweep when that is below the floor. */
 void lanes_serve(struct node *n, struct peer_link *l, uint32_t replica, uint64_t from)
 {
     struct replica_sync *sync = sync_of(n, replica);
@@ -114,7 +115,6 @@ static void pump_fresh(struct node *n, struct peer_link *l)
 {
     uint64_t top = own_top(n);
     if (l->cursor >= top) return;
-    if (l->lag_since_ms == 0) l->lag_since_ms = n->now_ms;
     if (wants_own(n, l)) return;
     if (l->cursor < n->syncs[n->own].recent.floor) {
         add_sweep_want(n, l, n->own, l->cursor);

@@ -31,7 +31,7 @@ struct peer_link {
     char remote[ADDRESS_BYTES_MAX]; /* dialled address, or where it came from */
     char why[160];                  /* why this side closed it */
     uint64_t nonce;                 /* of the peer's boot */
-    uint64_t opened_ms, talking_ms, heard_ms, ping_ms, told_ms, fresh_ms, lag_since_ms, rtt_us;
+    uint64_t opened_ms, talking_ms, heard_ms, ping_ms, told_ms, fresh_ms, rtt_us;
     uint64_t outstanding; /* bytes handed out and not yet gone */
     struct buffer input;  /* the front part of a frame whose rest has not come */
     struct digest digest;

@@ -31,15 +31,6 @@ static int by_id(const void *a, const void *b)
     return memcmp(((const struct view_replica *)a)->id.bytes, ((const struct view_replica *)b)->id.bytes, 16);
 }
 
-static void show_link(const struct node *n, const struct peer_link *l, struct view_member *shown)
-{
-    uint64_t own = replicas_known(n->replicas, n->own)->durable;
-    uint64_t confirmed = digest_claim(&l->digest, n->own).durable;
-    shown->rtt_us = l->rtt_us;
-    shown->lag_entries = own > confirmed ? own - confirmed : 0;
-    shown->lag_ms = shown->lag_entries > 0 && l->lag_since_ms > 0 ? n->now_ms - l->lag_since_ms : 0;
-}
-
 static void show_member(const struct node *n, uint64_t now_ms, const struct member *m, struct view_member *shown)
 {
     memcpy(shown->node, m->name, sizeof shown->node);
@@ -48,9 +39,12 @@ static void show_member(const struct node *n, uint64_t now_ms, const struct memb
     shown->heard = m->state == MEMBER_ALIVE;
     shown->replica = m->replica;
     shown->last_heard_ms = now_ms > m->heard_ms ? now_ms - m->heard_ms : 0;
-    shown->lag_entries = replicas_known(n->replicas, n->own)->durable;
+    uint64_t own = replicas_known(n->replicas, n->own)->durable;
+    shown->lag_entries = own > m->confirmed ? own - m->confirmed : 0;
+    if (shown->lag_entries > 0 && m->lag_since_ms > 0 && now_ms > m->lag_since_ms)
+        shown->lag_ms = now_ms - m->lag_since_ms;
     for (uint32_t i = 0; i < n->links_count; i++) {
-        if (n->links[i]->id == m->link) show_link(n, n->links[i], shown);
+        if (n->links[i]->id == m->link) shown->rtt_us = n->links[i]->rtt_us;
     }
 }
 

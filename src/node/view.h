@@ -20,7 +20,7 @@ struct view_member {
     struct id128 replica;   /* zero while unknown */
     uint64_t rtt_us;        /* 0 while unknown */
     uint64_t last_heard_ms; /* since then; 0 for the node itself */
-    uint64_t lag_entries;   /* own entries that it has not confirmed on its disk */
+    uint64_t lag_entries;   /* own seqs that it has not confirmed on its disk */
     uint64_t lag_ms;        /* for how long there have been such */
 };
 

@@ -135,15 +135,6 @@ void reply_set(struct reply *r, uint64_t count)
     reply_number(r, r->version >= 3 ? '~' : '*', (int64_t)count);
 }
 
-void reply_bool(struct reply *r, bool value)
-{
-    if (r->version >= 3) {
-        reply_raw(r, value ? "#t\r\n" : "#f\r\n", 4);
-    } else {
-        reply_integer(r, value);
-    }
-}
-
 /* Ends an error that began at `from`. */
 static void error_end(struct reply *r, size_t from)
 {

@@ -54,7 +54,6 @@ void reply_status(struct reply *r, const char *text);
 void reply_array(struct reply *r, uint64_t count);
 void reply_map(struct reply *r, uint64_t count);
 void reply_set(struct reply *r, uint64_t count);
-void reply_bool(struct reply *r, bool value); /* version 2: 1 or 0 */
 /* code and text: "ERR syntax error". Line ends inside become blanks. */
 void reply_error(struct reply *r, const char *text);
 void reply_errorf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));

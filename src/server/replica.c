@@ -137,23 +137,15 @@ static void publish_view(struct replica *r)
     r->view_version = version;
 }
 
-/* Runs while somebody asks. */
+/* Ages, lags and vectors change without a new version. */
 static void on_view_timer(uv_timer_t *timer)
 {
-    struct replica *r = timer->data;
-    if (views_was_asked(&r->views)) {
-        publish_view(r);
-    } else {
-        (void)uv_timer_stop(timer); /* always 0 */
-    }
+    publish_view(timer->data);
 }
 
 const struct view *replica_view(struct replica *r)
 {
-    bool is_first = false;
-    const struct view *view = views_hold(&r->views, &is_first);
-    if (is_first) uv_async_send(&r->async);
-    return view;
+    return views_hold(&r->views);
 }
 
 void replica_refresh_view(struct replica *r)
@@ -172,8 +164,6 @@ static void settle(struct replica *r)
     links_flush(r->links);
     links_set_reading(r->links, node_takes_bytes(r->node));
     if (node_view_version(r->node) != r->view_version || views_is_wanted(&r->views)) publish_view(r);
-    if (views_is_asked(&r->views) && !uv_is_active((uv_handle_t *)&r->view_timer))
-        REQUIRE(uv_timer_start(&r->view_timer, on_view_timer, VIEW_PERIOD_MS, VIEW_PERIOD_MS) == 0);
     uint64_t wake_ms = node_wake_at_ms(r->node), now_ms = clock_ms();
     if (wake_ms == r->wake_armed_ms && uv_is_active((uv_handle_t *)&r->wake)) return;
     r->wake_armed_ms = wake_ms;
@@ -307,6 +297,7 @@ static enum err loop_init(struct replica *r)
     }
     REQUIRE(uv_timer_init(&r->loop, &r->wake) == 0);
     REQUIRE(uv_timer_init(&r->loop, &r->view_timer) == 0);
+    REQUIRE(uv_timer_start(&r->view_timer, on_view_timer, VIEW_PERIOD_MS, VIEW_PERIOD_MS) == 0);
     r->async.data = r;
     r->wake.data = r;
     r->view_timer.data = r;

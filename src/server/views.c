@@ -28,23 +28,12 @@ void views_replace(struct views *v, const struct view *fresh)
     view_drop(old);
 }
 
-const struct view *views_hold(struct views *v, bool *ret_is_first)
+const struct view *views_hold(struct views *v)
 {
-    *ret_is_first = !views_is_asked(v) && !atomic_exchange(&v->is_asked, true);
     uv_mutex_lock(&v->lock);
     const struct view *view = view_hold(v->current);
     uv_mutex_unlock(&v->lock);
     return view;
-}
-
-bool views_was_asked(struct views *v)
-{
-    return atomic_exchange(&v->is_asked, false);
-}
-
-bool views_is_asked(const struct views *v)
-{
-    return atomic_load_explicit(&v->is_asked, memory_order_relaxed);
 }
 
 uint64_t views_want(struct views *v)

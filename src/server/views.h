@@ -14,7 +14,6 @@ struct views {
     const struct view *current; /* under the lock */
     uv_cond_t is_replaced;
     uint64_t wanted, served; /* under the lock: requests for a fresh view, and how many of them got one */
-    atomic_bool is_asked;    /* since it was last replaced on time */
 };
 
 /* Takes over one hold on first. */
@@ -22,11 +21,7 @@ MUST_USE enum err views_init(struct views *v, const struct view *first);
 void views_release(struct views *v);
 /* Takes over one hold on fresh. */
 void views_replace(struct views *v, const struct view *fresh);
-/* *ret_is_first: nobody has asked since views_was_asked last said so. */
-const struct view *views_hold(struct views *v, bool *ret_is_first);
-/* Whether anybody has asked since the last call. */
-bool views_was_asked(struct views *v);
-bool views_is_asked(const struct views *v);
+const struct view *views_hold(struct views *v);
 
 /* A thread that must not show what is older than its question takes a ticket, wakes the replica thread, and waits for
  * it, a second at most; the replica thread makes a view and serves the tickets that were out before it began. */
