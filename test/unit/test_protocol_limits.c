@@ -226,7 +226,7 @@ static enum err two_nodes_meet(struct lone *a, struct lone *b)
     enum err err = lone_start(a, "a:1", "b:1", 1);
     if (err == ERR_OK) err = lone_start(b, "b:1", NULL, 2);
     if (err != ERR_OK) return err;
-    if (a->dials != 1) return ERR_GAP;
+    if (a->dials != 1) return ERR_INVALID;
     struct lone_link *in, *out = &a->links[0];
     err = lone_event(a, (struct event){ .kind = EVENT_LINK_UP, .as.link = { .link = out->id } });
     if (err == ERR_OK) err = lone_accept(b, &in);
