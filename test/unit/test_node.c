@@ -263,7 +263,7 @@ static void test_snapshots_keep_the_journal_small_and_lose_nothing(void **state)
     sim_free(s);
 }
 
-/* Pieces of a sweep that found the disk full are gone: what ends that sweep must not claim them. */
+/* Pieces of a sweep that found the disk full are gone: what comes after them must not claim them. */
 static void test_a_disk_that_is_full_for_a_moment_leaves_no_hole(void **state)
 {
     (void)state;
