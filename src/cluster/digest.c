@@ -50,6 +50,8 @@ enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes b
         if (err != ERR_OK) return err == ERR_INVALID ? ERR_CORRUPT : err;
         d->claims[replica].known = item.known;
         d->claims[replica].durable = item.durable;
+        d->claims[replica].nonce = item.nonce;
+        d->claims[replica].gone = false;
     }
     d->heard_whole = true;
     return ERR_OK;
@@ -68,11 +70,15 @@ enum err digest_tell(struct digest *d, const struct replicas *replicas, uint32_t
     for (uint32_t i = first; i < last; i++) {
         const struct known *known = replicas_known(replicas, i);
         struct claim *claim = &d->claims[i];
-        if (known->known == claim->told_known && known->durable == claim->told_durable) continue;
-        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce };
+        uint64_t firm = replicas_trail(replicas, i)->firm;
+        if (firm > known->known) firm = known->known; /* nothing is known of a boot that has not written */
+        bool is_told = known->known == claim->told_known && known->durable == claim->told_durable;
+        if (is_told && (firm == claim->told_firm || known->known == 0)) continue;
+        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce, firm };
         digest_put(out, &item);
         claim->told_known = known->known;
         claim->told_durable = known->durable;
+        claim->told_firm = firm;
         count++;
     }
     d->told_whole = true;

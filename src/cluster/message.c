@@ -42,6 +42,7 @@ void digest_put(struct buffer *out, const struct digest_item *item)
     buffer_u64(out, item->known);
     buffer_u64(out, item->durable);
     buffer_u64(out, item->nonce);
+    buffer_u64(out, item->firm);
 }
 
 enum err digest_read(struct bytes body, bool *ret_whole, struct reader *ret_items)
@@ -60,6 +61,7 @@ bool digest_next(struct reader *items, struct digest_item *ret_item)
     ret_item->known = reader_u64(items);
     ret_item->durable = reader_u64(items);
     ret_item->nonce = reader_u64(items);
+    ret_item->firm = reader_u64(items);
     return true;
 }
 
@@ -67,6 +69,7 @@ void want_put(struct buffer *out, const struct want *want)
 {
     buffer_id(out, &want->replica);
     buffer_u64(out, want->from);
+    buffer_u64(out, want->nonce);
 }
 
 enum err wants_read(struct bytes body, struct reader *ret_items)
@@ -80,7 +83,49 @@ bool want_next(struct reader *items, struct want *ret_want)
     if (reader_left(items) < WANT_BYTES) return false;
     ret_want->replica = reader_id(items);
     ret_want->from = reader_u64(items);
+    ret_want->nonce = reader_u64(items);
     return true;
+}
+
+void trail_put(struct buffer *out, const struct trail_item *item, const struct trail *trail)
+{
+    buffer_id(out, &item->replica);
+    buffer_u64(out, item->known);
+    buffer_u64(out, item->gone);
+    buffer_u8(out, item->asks);
+    buffer_u64(out, trail->firm);
+    buffer_u8(out, (uint8_t)trail->count);
+    for (uint32_t i = 0; i < trail->count; i++) {
+        buffer_u64(out, trail->boots[i].start);
+        buffer_u64(out, trail->boots[i].nonce);
+    }
+}
+
+enum err trail_next(struct reader *items, struct trail_item *ret_item, struct trail *ret_trail)
+{
+    struct trail trail = { 0 };
+    struct trail_item item = { .replica = reader_id(items) };
+    item.known = reader_u64(items);
+    item.gone = reader_u64(items);
+    uint8_t asks = reader_u8(items);
+    item.asks = asks == 1;
+    uint64_t firm = reader_u64(items);
+    uint8_t count = reader_u8(items);
+    if (items->failed || id128_is_zero(&item.replica) || asks > 1 || count > TRAIL_BOOTS_MAX) return ERR_CORRUPT;
+    for (uint8_t i = 0; i < count; i++) {
+        struct boot boot = { .start = reader_u64(items) };
+        boot.nonce = reader_u64(items);
+        bool rises = i == 0 || boot.start > trail.boots[i - 1].start;
+        enum err err = items->failed || !rises ? ERR_CORRUPT : trail_extend(&trail, boot.start, boot.nonce);
+        if (err != ERR_OK) {
+            trail_release(&trail);
+            return err;
+        }
+    }
+    trail_set_firm(&trail, firm);
+    *ret_item = item;
+    *ret_trail = trail;
+    return ERR_OK;
 }
 
 void member_put(struct buffer *out, const struct member_item *item)

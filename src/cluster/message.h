@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cluster/link.h"
+#include "count/trail.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,9 +29,10 @@ MUST_USE enum err hello_read(struct bytes body, struct hello *ret_hello);
 
 struct digest_item {
     struct id128 replica;
-    uint64_t known, durable, nonce;
+    uint64_t known, durable;
+    uint64_t nonce, firm; /* of the trail at known, see count/trail.h */
 };
-#define DIGEST_ITEM_BYTES 40u
+#define DIGEST_ITEM_BYTES 48u
 /* whole: what is not named is not known. Else only changes since the last digest on this link. */
 void digest_begin(struct buffer *out, bool whole);
 void digest_put(struct buffer *out, const struct digest_item *item);
@@ -40,12 +42,24 @@ bool digest_next(struct reader *items, struct digest_item *ret_item);
 
 struct want {
     struct id128 replica;
-    uint64_t from;
+    uint64_t from, nonce; /* the boot that wrote seq `from` */
 };
-#define WANT_BYTES 24u
+#define WANT_BYTES 32u
 void want_put(struct buffer *out, const struct want *want);
 MUST_USE enum err wants_read(struct bytes body, struct reader *ret_items);
 bool want_next(struct reader *items, struct want *ret_want);
+
+/* TRAIL: which boots wrote what the sender has of a replica. Sent where a claim, a want or a block does not fit to what
+ * is here, so that both sides find out which of two histories gives way. */
+struct trail_item {
+    struct id128 replica;
+    uint64_t known;
+    uint64_t gone; /* nonce of a boot that was split off the replica, with all after it; 0: none is named */
+    bool asks;     /* the receiver is to show its own */
+};
+void trail_put(struct buffer *out, const struct trail_item *item, const struct trail *trail);
+/* *ret_trail is to be released. ERR_CORRUPT, ERR_NOMEM. Several may stand one after the other. */
+MUST_USE enum err trail_next(struct reader *items, struct trail_item *ret_item, struct trail *ret_trail);
 
 struct member_item {
     struct bytes node;

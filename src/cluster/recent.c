@@ -83,16 +83,21 @@ enum err recent_write_delta(const struct recent *r, const struct recent_request 
                             uint64_t *ret_to)
 {
     REQUIRE(request->from >= r->floor && request->from < r->top);
+    const struct trail *trail = replicas_trail(request->replicas, request->replica);
     struct block_head head = { .kind = BLOCK_DELTA,
                                .replica = *replicas_id(request->replicas, request->replica),
-                               .nonce = request->nonce,
+                               .nonce = trail_nonce_at(trail, request->from + 1),
+                               .base = trail_nonce_at(trail, request->from),
+                               .firm = trail->firm,
                                .from = request->from };
     struct block_writer writer;
     size_t start = out->len;
     block_begin(&writer, out, &head);
-    uint64_t to = r->top;
+    uint64_t boot_end = trail_end_after(trail, request->from);
+    uint64_t to = boot_end < r->top ? boot_end : r->top;
     for (uint32_t i = first_above(r, request->from); i < r->count; i++) {
         const struct recent_place *place = place_at(r, i);
+        if (place->seq > to) break;
         keyspace_put_entry(request->keyspace, place->cell, request->replica, place->seq, &writer);
         if (out->len - start >= request->bytes_goal && i + 1 < r->count) {
             to = place->seq;

@@ -33,12 +33,12 @@ void recent_add(struct recent *r, uint64_t seq, cell_ref cell);
 void recent_raise(struct recent *r, uint64_t top);
 
 /* Writes a DELTA block of `replica` from `from` on (floor <= from < top) to out, of about bytes_goal, cut between
- * entries; *ret_to is how far it goes. */
+ * entries, and where another boot begins; *ret_to is how far it goes. */
 struct recent_request {
     struct keyspace *keyspace;
     const struct replicas *replicas;
     uint32_t replica;
-    uint64_t nonce, from;
+    uint64_t from;
     uint32_t bytes_goal;
 };
 MUST_USE enum err recent_write_delta(const struct recent *r, const struct recent_request *request, struct buffer *out,

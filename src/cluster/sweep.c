@@ -193,28 +193,41 @@ static struct place merge_next(struct gathered *g)
     return place;
 }
 
+/* Its from is how far the last one went. */
+static struct block_head delta_head(const struct sweep *s, const struct sweep_want *want)
+{
+    const struct trail *trail = replicas_trail(s->replicas, want->replica);
+    return (struct block_head){ .kind = BLOCK_DELTA,
+                                .replica = *replicas_id(s->replicas, want->replica),
+                                .nonce = trail_nonce_at(trail, want->from + 1),
+                                .base = trail_nonce_at(trail, want->from),
+                                .firm = trail->firm,
+                                .from = want->from };
+}
+
 enum err sweep_write_delta(struct sweep *s, uint32_t bytes_goal, struct buffer *out, bool *ret_done)
 {
     REQUIRE(s->is_walked && s->current < s->count);
     struct gathered *g = &s->gathered[s->current];
     if (!g->is_merging) merge_begin(g);
-    struct block_head head = { .kind = BLOCK_DELTA,
-                               .replica = *replicas_id(s->replicas, g->want.replica),
-                               .nonce = g->want.nonce,
-                               .from = g->want.from };
+    struct block_head head = delta_head(s, &g->want);
     struct block_writer writer;
     size_t start = out->len;
     block_begin(&writer, out, &head);
-    uint64_t to = g->want.from;
-    while (g->runs_count > 0 && out->len - start < bytes_goal) {
+    uint64_t boot_end = trail_end_after(replicas_trail(s->replicas, g->want.replica), head.from);
+    if (boot_end > g->want.to) boot_end = g->want.to;
+    uint64_t to = head.from;
+    bool is_cut = false;
+    while (!is_cut && g->runs_count > 0 && next_seq(&g->runs[0]) <= boot_end) {
         struct place place = merge_next(g);
         keyspace_put_entry(s->keyspace, place.cell, g->want.replica, place.seq, &writer);
         to = place.seq;
+        is_cut = out->len - start >= bytes_goal;
     }
-    bool is_last = g->runs_count == 0;
-    if (is_last) to = g->want.to;
+    if (!is_cut || g->runs_count == 0 || next_seq(&g->runs[0]) > boot_end) to = boot_end;
     block_end(&writer, to);
     g->want.from = to;
+    bool is_last = to == g->want.to;
     if (is_last) gathered_release(g);
     s->current += is_last;
     enum err err = buffer_end(out);

@@ -6,6 +6,8 @@
  * they hold like any other. So a link that breaks in between loses nothing, a peer never holds entries that its own
  * claims do not cover, and its old values stay readable throughout: nothing dips.
  *
+ * A delta holds what one boot wrote, so there is at least one for each boot in between.
+ *
  * It costs 16 bytes for each entry that is missing, for as long as it lasts. An entry that is written anew meanwhile is
  * skipped: its newer version lies beyond what the sweep claims. */
 #ifndef QUIPU_CLUSTER_SWEEP_H
@@ -21,7 +23,7 @@
 /* The peer knows the replica up to `from` and is to know it up to `to`, up to which this node knows it. */
 struct sweep_want {
     uint32_t replica;
-    uint64_t from, to, nonce;
+    uint64_t from, to;
 };
 
 struct sweep;

@@ -13,13 +13,13 @@
 
 #include <stdlib.h>
 
-#define AT_TO (1 + 16 + 8 + 8)
+#define AT_TO (1 + 16 + 4 * 8)
 #define AT_COUNT (AT_TO + 8)
 #define ENTRY_BYTES_MIN 5 /* step, name length, name, flags, net */
 #define BASE_BYTES_MIN 18 /* id, seq, net */
 #define NUMBER_BYTES_MAX 19
 
-enum { FLAG_EXTRAS = 1 };
+enum { FLAG_EXTRAS = 1, FLAG_OLDER = 2 };
 
 enum part {
     PART_ADD_SEQ = 1 << 0,
@@ -69,11 +69,14 @@ void block_begin(struct block_writer *w, struct buffer *out, const struct block_
 {
     REQUIRE(head->kind == BLOCK_DELTA || head->kind == BLOCK_SNAPSHOT);
     REQUIRE(!id128_is_zero(&head->replica));
+    REQUIRE(head->kind == BLOCK_DELTA || (head->nonce == 0 && head->base == 0 && head->firm == 0));
     *w = (struct block_writer){ .out = out, .at = out->len, .head = *head, .seq_last = head->from };
     w->seq_max = head->from;
     buffer_u8(out, (uint8_t)head->kind);
     buffer_id(out, &head->replica);
     buffer_u64(out, head->nonce);
+    buffer_u64(out, head->base);
+    buffer_u64(out, head->firm);
     buffer_u64(out, head->from);
     buffer_u64(out, head->from);
     buffer_u32(out, 0);
@@ -167,12 +170,17 @@ static void put_extras(struct block_writer *w, const struct replicas *replicas, 
 
 /* Each number is counted with the room that a buffer wants for the longest, which it does before it knows the length.
  */
+size_t block_older_bytes(const struct entry *older)
+{
+    size_t bytes = 2 * NUMBER_BYTES_MAX + 1;
+    if (!older->extras) return bytes;
+    size_t bases = (size_t)older->extras->bases.count + older->extras->later.count;
+    return bytes + 2 * sizeof(struct id128) + 10 * NUMBER_BYTES_MAX + bases * sizeof(struct wide_base);
+}
+
 size_t block_put_bytes(struct bytes name, const struct entry *entry)
 {
-    size_t bytes = name.len + 4 * NUMBER_BYTES_MAX;
-    if (!entry->extras) return bytes;
-    size_t bases = (size_t)entry->extras->bases.count + entry->extras->later.count;
-    return bytes + 2 * sizeof(struct id128) + 10 * NUMBER_BYTES_MAX + bases * sizeof(struct wide_base);
+    return name.len + 2 * NUMBER_BYTES_MAX + block_older_bytes(entry);
 }
 
 static bool is_net(int128 net)
@@ -189,12 +197,8 @@ static void require_list_sound(const struct base_list *list)
     }
 }
 
-static void require_put_sound(const struct block_writer *w, struct bytes name, const struct entry *entry)
+static void require_version_sound(const struct entry *entry)
 {
-    REQUIRE(name.len > 0);
-    REQUIRE(name.len <= NAME_BYTES_MAX);
-    REQUIRE(w->count < UINT32_MAX);
-    REQUIRE(entry->seq > (w->head.kind == BLOCK_DELTA ? w->seq_last : w->head.from));
     REQUIRE(is_net(entry->net));
     if (!entry->extras) return;
     REQUIRE(entry->extras->add_seq <= entry->seq);
@@ -204,19 +208,54 @@ static void require_put_sound(const struct block_writer *w, struct bytes name, c
     require_list_sound(&entry->extras->later);
 }
 
-void block_put(struct block_writer *w, const struct replicas *replicas, struct bytes name, const struct entry *entry)
+static void require_put_sound(const struct block_writer *w, struct bytes name, const struct entry *entry,
+                              const struct entry *older, uint32_t count)
 {
-    require_put_sound(w, name, entry);
-    if (!buffer_reserve(w->out, block_put_bytes(name, entry))) return;
+    REQUIRE(name.len > 0);
+    REQUIRE(name.len <= NAME_BYTES_MAX);
+    REQUIRE(w->count < UINT32_MAX);
+    REQUIRE(entry->seq > (w->head.kind == BLOCK_DELTA ? w->seq_last : w->head.from));
+    require_version_sound(entry);
+    REQUIRE(count <= BLOCK_OLDER_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        REQUIRE(older[i].seq > 0 && older[i].seq < (i > 0 ? older[i - 1].seq : entry->seq));
+        require_version_sound(&older[i]);
+    }
+}
+
+/* What two versions of an entry have each of their own, behind its seq. */
+static void put_version(struct block_writer *w, const struct replicas *replicas, const struct entry *entry,
+                        uint8_t flags)
+{
     unsigned parts = parts_of(w, replicas, entry);
-    buffer_signed(w->out, (int128)entry->seq - w->seq_last);
-    buffer_string(w->out, name);
-    buffer_u8(w->out, parts ? FLAG_EXTRAS : 0);
+    buffer_u8(w->out, (uint8_t)(flags | (parts ? FLAG_EXTRAS : 0)));
     buffer_signed(w->out, entry->net);
     if (parts) put_extras(w, replicas, entry, parts);
+}
+
+void block_put_older(struct block_writer *w, const struct replicas *replicas, struct bytes name,
+                     const struct entry *entry, const struct entry *older, uint32_t count)
+{
+    require_put_sound(w, name, entry, older, count);
+    size_t bytes = block_put_bytes(name, entry);
+    for (uint32_t i = 0; i < count; i++) bytes += block_older_bytes(&older[i]);
+    if (!buffer_reserve(w->out, bytes)) return;
+    buffer_signed(w->out, (int128)entry->seq - w->seq_last);
+    buffer_string(w->out, name);
+    put_version(w, replicas, entry, count > 0 ? FLAG_OLDER : 0);
+    if (count > 0) buffer_u8(w->out, (uint8_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        buffer_varint(w->out, (i > 0 ? older[i - 1].seq : entry->seq) - older[i].seq);
+        put_version(w, replicas, &older[i], 0);
+    }
     w->seq_last = entry->seq;
     if (entry->seq > w->seq_max) w->seq_max = entry->seq;
     w->count++;
+}
+
+void block_put(struct block_writer *w, const struct replicas *replicas, struct bytes name, const struct entry *entry)
+{
+    block_put_older(w, replicas, name, entry, NULL, 0);
 }
 
 void block_end(struct block_writer *w, uint64_t to)
@@ -242,6 +281,7 @@ struct parsed {
     struct extras extras; /* without lists and without the replicas of its stamps */
     struct id128 assigned_by, due_by;
     struct parsed_list bases, later;
+    struct parsed_list older;
 };
 
 static void reader_expect(struct reader *in, bool holds)
@@ -341,16 +381,43 @@ static uint64_t parse_seq(struct reader *in, const struct block_head *head, uint
     return (uint64_t)seq;
 }
 
+static void parse_version(struct reader *in, const struct id128 *owner, uint8_t flags, struct parsed *p)
+{
+    p->entry.net = reader_net(in);
+    p->parts = 0;
+    if (!in->failed && flags & FLAG_EXTRAS) parse_extras(in, owner, p);
+}
+
+/* Reads one more version, older than the one of *seq, which becomes its own. */
+static void parse_older(struct reader *in, const struct id128 *owner, uint64_t *seq, struct parsed *p)
+{
+    *seq = parse_seq_back(in, *seq, 1, 1);
+    p->entry = (struct entry){ .seq = *seq };
+    uint8_t flags = reader_u8(in);
+    reader_expect(in, (flags & ~FLAG_EXTRAS) == 0);
+    parse_version(in, owner, flags, p);
+}
+
+static struct parsed_list parse_versions(struct reader *in, const struct id128 *owner, uint64_t seq)
+{
+    uint8_t count = reader_u8(in);
+    reader_expect(in, count > 0 && count <= BLOCK_OLDER_MAX);
+    struct parsed_list list = { *in, count };
+    struct parsed older;
+    for (uint8_t i = 0; i < count && !in->failed; i++) parse_older(in, owner, &seq, &older);
+    return list;
+}
+
 static enum err parse_entry(struct reader *in, const struct block_head *head, uint64_t seq_last, struct parsed *p)
 {
     p->entry = (struct entry){ .seq = parse_seq(in, head, seq_last) };
     p->name = reader_string(in, NAME_BYTES_MAX);
     reader_expect(in, p->name.len > 0);
     uint8_t flags = reader_u8(in);
-    reader_expect(in, (flags & ~FLAG_EXTRAS) == 0);
-    p->entry.net = reader_net(in);
-    p->parts = 0;
-    if (!in->failed && flags & FLAG_EXTRAS) parse_extras(in, &head->replica, p);
+    reader_expect(in, (flags & ~(FLAG_EXTRAS | FLAG_OLDER)) == 0);
+    parse_version(in, &head->replica, flags, p);
+    p->older = (struct parsed_list){ .count = 0 };
+    if (!in->failed && flags & FLAG_OLDER) p->older = parse_versions(in, &head->replica, p->entry.seq);
     return in->failed ? ERR_CORRUPT : ERR_OK;
 }
 
@@ -361,14 +428,17 @@ enum err block_open(struct block_reader *r, struct bytes block)
     uint8_t kind = reader_u8(&in);
     struct block_head head = { .replica = reader_id(&in) };
     head.nonce = reader_u64(&in);
+    head.base = reader_u64(&in);
+    head.firm = reader_u64(&in);
     head.from = reader_u64(&in);
     head.to = reader_u64(&in);
     head.count = reader_u32(&in);
     reader_expect(&in, (kind == BLOCK_DELTA || kind == BLOCK_SNAPSHOT) && !id128_is_zero(&head.replica));
+    reader_expect(&in, kind == BLOCK_DELTA || (head.nonce == 0 && head.base == 0 && head.firm == 0));
     reader_expect(&in, head.from <= head.to && head.count <= reader_left(&in) / ENTRY_BYTES_MIN);
     if (in.failed) return ERR_CORRUPT;
     head.kind = (enum block_kind)kind;
-    *r = (struct block_reader){ head, in, head.from, head.count };
+    *r = (struct block_reader){ .head = head, .rest = in, .seq_last = head.from, .left = head.count };
     return ERR_OK;
 }
 
@@ -436,8 +506,29 @@ enum err block_next(struct block_reader *r, struct replicas *replicas, struct by
         if (err != ERR_OK) *r = before;
     }
     if (err != ERR_OK) return err;
+    r->older = p.older.items;
+    r->older_count = p.older.count;
     *ret_name = p.name;
     *ret_entry = p.entry;
+    return ERR_OK;
+}
+
+enum err block_older(const struct block_reader *r, struct replicas *replicas, struct entry ret_older[BLOCK_OLDER_MAX],
+                     uint32_t *ret_count)
+{
+    struct reader in = r->older;
+    uint64_t seq = r->seq_last;
+    for (uint32_t i = 0; i < r->older_count; i++) {
+        struct parsed p;
+        parse_older(&in, &r->head.replica, &seq, &p);
+        enum err err = p.parts != 0 ? build_extras(&p, replicas, &p.entry.extras) : ERR_OK;
+        if (err != ERR_OK) {
+            while (i > 0) extras_free(ret_older[--i].extras);
+            return err;
+        }
+        ret_older[i] = p.entry;
+    }
+    *ret_count = r->older_count;
     return ERR_OK;
 }
 

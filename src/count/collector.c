@@ -107,13 +107,15 @@ static void slot_begin(struct collector *c, struct slot *slot, uint32_t replica)
     slot->is_open = true;
 }
 
-static enum err collect(struct collector *c, struct bytes name, const struct share *share)
+static enum err collect(struct collector *c, const struct visit *visit, const struct share *share)
 {
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t older_count = visit_older(visit, share, older);
     struct slot *slot = NULL;
     enum err err = slot_for(c, share->replica, &slot);
     if (err != ERR_OK) return err;
     if (!slot->is_open) slot_begin(c, slot, share->replica);
-    block_put(&slot->writer, c->replicas, name, &share->entry);
+    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, older_count);
     if (share->entry.seq > slot->seq_max) slot->seq_max = share->entry.seq;
     return slot->block.len >= c->block_bytes ? slot_set_aside(c, share->replica) : buffer_end(&slot->block);
 }
@@ -122,7 +124,7 @@ static void visit_shares(void *context, const struct visit *visit)
 {
     struct collector *c = context;
     for (uint32_t i = 0; i < visit->count && !c->has_failed; i++) {
-        c->has_failed = collect(c, visit->name, &visit->shares[i]) != ERR_OK;
+        c->has_failed = collect(c, visit, &visit->shares[i]) != ERR_OK;
     }
 }
 

@@ -20,7 +20,9 @@ enum err keyspace_new(const struct keyspace_options *options, struct keyspace **
     REQUIRE((options->shards & (options->shards - 1)) == 0);
     struct keyspace *k = mem_alloc_zero(1, sizeof *k);
     void *memory = mem_alloc_zero(options->shards + 1, sizeof(struct shard)); /* one more, to align the others */
-    if (!k || !memory) {
+    struct older *olders = mem_alloc_zero(options->shards, sizeof *olders);
+    if (!k || !memory || !olders) {
+        mem_free(olders);
         mem_free(memory);
         mem_free(k);
         return ERR_NOMEM;
@@ -28,6 +30,7 @@ enum err keyspace_new(const struct keyspace_options *options, struct keyspace **
     uintptr_t align = _Alignof(struct shard);
     k->shards = (struct shard *)(((uintptr_t)memory + align - 1) / align * align);
     k->memory = memory;
+    k->olders = olders;
     k->replicas = options->replicas;
     k->hash_seed = options->hash_seed;
     k->count = options->shards;
@@ -55,7 +58,11 @@ static void shard_release(struct shard *s)
 void keyspace_free(struct keyspace *k)
 {
     if (!k) return;
-    for (uint32_t i = 0; i < k->count; i++) shard_release(&k->shards[i]);
+    for (uint32_t i = 0; i < k->count; i++) {
+        shard_release(&k->shards[i]);
+        older_release(&k->olders[i]);
+    }
+    mem_free(k->olders);
     mem_free(k->memory);
     mem_free(k);
 }
@@ -184,22 +191,27 @@ static inline enum err shard_add(struct keyspace *k, struct shard *s, uint32_t n
     return ERR_OK;
 }
 
-enum err keyspace_add(struct keyspace *k, uint64_t hash, struct bytes name, int64_t delta, struct seen *ret_seen)
+/* Whether writes are refused, and whose they are, is read under the lock: once every shard's list was drained after a
+ * refusal, nothing is pending any more. */
+static enum err shard_add_any(struct keyspace *k, struct shard *s, uint64_t hash, struct bytes name, int64_t delta,
+                              struct seen *ret_seen, void **ret_retired)
 {
-    if (name.len == 0 || name.len > NAME_BYTES_MAX) return ERR_INVALID;
     enum err err = keyspace_writes_refused(k);
     if (err != ERR_OK) return err;
     const uint32_t own = atomic_load_explicit(&k->own, memory_order_relaxed);
     REQUIRE(own != REPLICA_NONE);
+    uint32_t number = table_find(s, hash, name);
+    if (number > 0) return shard_add(k, s, number, delta, own, ret_seen);
+    return shard_add_first(k, s, hash, name, delta, own, ret_seen, ret_retired);
+}
+
+enum err keyspace_add(struct keyspace *k, uint64_t hash, struct bytes name, int64_t delta, struct seen *ret_seen)
+{
+    if (name.len == 0 || name.len > NAME_BYTES_MAX) return ERR_INVALID;
     struct shard *s = keyspace_shard(k, hash);
     void *retired = NULL;
     spinlock_take(&s->lock);
-    uint32_t number = table_find(s, hash, name);
-    if (number > 0) {
-        err = shard_add(k, s, number, delta, own, ret_seen);
-    } else {
-        err = shard_add_first(k, s, hash, name, delta, own, ret_seen, &retired);
-    }
+    enum err err = shard_add_any(k, s, hash, name, delta, ret_seen, &retired);
     spinlock_give(&s->lock);
     if (retired) mem_free(retired);
     return err;
@@ -231,12 +243,12 @@ uint64_t keyspace_count(const struct keyspace *k)
 
 uint64_t keyspace_bytes(const struct keyspace *k)
 {
-    uint64_t bytes = sizeof *k + (k->count + (size_t)1) * sizeof(struct shard);
+    uint64_t bytes = sizeof *k + (k->count + (size_t)1) * sizeof(struct shard) + k->count * sizeof *k->olders;
     for (uint32_t i = 0; i < k->count; i++) {
         struct shard *s = &k->shards[i];
         spinlock_take(&s->lock);
         bytes += pool_bytes(&s->cells, pool_of_cells) + pool_bytes(&s->opens, pool_of_opens);
-        bytes += table_bytes(s) + s->heap_bytes;
+        bytes += table_bytes(s) + s->heap_bytes + older_bytes(&k->olders[i]);
         spinlock_give(&s->lock);
     }
     return bytes;
@@ -249,7 +261,11 @@ static void shard_visit(const struct keyspace *k, const struct shard *s, uint32_
     struct seen seen;
     shard_see(s, c, &seen);
     struct visit visit = {
-        .name = cell_name(c), .cell = cell_ref_of(k, s, number), .value = seen.value, .exists = seen.exists
+        .name = cell_name(c),
+        .cell = cell_ref_of(k, s, number),
+        .value = seen.value,
+        .exists = seen.exists,
+        .older = keyspace_older(k, s),
     };
     struct share only = { .replica = c->replica, .entry = { .seq = c->seq } };
     if (cell_is_full(c)) {
@@ -261,6 +277,11 @@ static void shard_visit(const struct keyspace *k, const struct shard *s, uint32_
         visit.count = c->seq > 0;
     }
     visitor(context, &visit);
+}
+
+uint32_t visit_older(const struct visit *visit, const struct share *share, struct entry ret_older[BLOCK_OLDER_MAX])
+{
+    return older_find(visit->older, (uint32_t)visit->cell, share->replica, share->entry.seq, ret_older);
 }
 
 /* New cells have higher numbers than all others, so a number says what was visited. */

@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "count/block.h"
 #include "count/entry.h"
 
 #include <stdbool.h>
@@ -86,15 +87,20 @@ struct visit {
     uint32_t count; /* 0 when nothing of the counter is durable yet */
     int64_t value;
     bool exists;
+    const struct older *older;
 };
 typedef void keyspace_visitor(void *context, const struct visit *visit);
 /* Visits at most cells_max cells from *walk (start with zeroes) on. False when the end was reached. */
 MUST_USE bool keyspace_walk(struct keyspace *k, struct walk *walk, uint32_t cells_max, keyspace_visitor *visitor,
                             void *context);
 
+/* In a visit: the versions of a share's entry that are kept beside it (keyspace_older.h), falling in seq; their extras
+ * stay where they are. Returns how many. */
+uint32_t visit_older(const struct visit *visit, const struct share *share, struct entry ret_older[BLOCK_OLDER_MAX]);
+
 /* ---- The replica thread only ---- */
 
-/* Which replica the entries of this node belong to; set before the first keyspace_add. */
+/* Which replica the entries of this node belong to; set before the first keyspace_add, and by a split. */
 void keyspace_set_own(struct keyspace *k, uint32_t replica);
 
 /* One commit's changes, kept until they are published. Zero-initialised is empty. */
@@ -125,6 +131,19 @@ void keyspace_publish(struct keyspace *k, const struct batch *batch);
  * only. ERR_NOMEM: nothing changed and the extras are the caller's. *ret_cell is where the counter is. */
 MUST_USE enum err keyspace_join(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name,
                                 struct entry *entry, cell_ref *ret_cell);
+/* The same with the older versions that came along, falling in seq, which take the place of those kept so far. They
+ * too are taken over, and zeroed. */
+MUST_USE enum err keyspace_join_older(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name,
+                                      struct entry *entry, struct entry *older, uint32_t older_count,
+                                      cell_ref *ret_cell);
+
+/* The replica's boots from this trail on are loose no more: drops the older versions that are of no use now. */
+void keyspace_prune(struct keyspace *k, uint32_t replica);
+/* Takes everything that the replica's entries got above fork off them and makes it `to`'s: an entry of seq q above fork,
+ * which was (p, net) when the fork's boot began, becomes that again, and `to` gets (q, what net rose by). No value
+ * changes. Of the own replica: only while writes are refused and nothing is pending or on its way; `to` becomes the
+ * own one. ERR_NOMEM: a part is done, and the same call goes on with it. */
+MUST_USE enum err keyspace_split(struct keyspace *k, uint32_t replica, uint64_t fork, uint32_t to);
 
 /* Writes the cell's durable entry of `replica` to the block if its seq is exactly `seq`; false if it has moved on. */
 bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq, struct block_writer *block);

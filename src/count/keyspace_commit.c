@@ -56,16 +56,31 @@ static bool block_reserve(struct buffer *out, size_t len)
     return has_room;
 }
 
+/* A commit that is being taken. */
+struct taking {
+    uint64_t commit, seq_first;
+    struct batch *batch;
+    struct block_writer *block;
+    const struct trail *loose; /* the own trail while a boot of it is loose; else NULL */
+};
+
 /* Takes the shard's list, in *ret_list, or finds that an earlier call has done so. */
-static enum err shard_drain(struct shard *s, uint64_t commit, struct batch *batch, struct buffer *out,
+static enum err shard_drain(struct keyspace *k, struct shard *s, const struct taking *taking, struct buffer *out,
                             uint32_t *ret_list)
 {
+    struct batch *batch = taking->batch;
+    const uint64_t commit = taking->commit;
+    struct older *older = taking->loose ? keyspace_older(k, s) : NULL;
     for (;;) {
         spinlock_take(&s->lock);
         REQUIRE(s->number == commit || s->number == commit + 1);
         const uint32_t count = s->number == commit ? s->dirty_count : 0;
-        const size_t bytes = s->dirty_bytes;
+        const size_t bytes = s->dirty_bytes + (older ? older_block_bytes(older, count) : 0);
         const bool has_room = count <= batch->cap - batch->count && !out->failed && bytes <= out->cap - out->len;
+        if (older && count > 0 && older_reserve(older, count) != ERR_OK) {
+            spinlock_give(&s->lock);
+            return ERR_NOMEM;
+        }
         if (count == 0 || has_room) {
             *ret_list = count > 0 ? s->dirty : 0;
             if (s->number == commit) {
@@ -81,64 +96,114 @@ static enum err shard_drain(struct shard *s, uint64_t commit, struct batch *batc
     }
 }
 
-static void shard_encode_cell(struct keyspace *k, struct shard *s, struct open_record *record, uint64_t commit,
-                              struct batch_item *item, struct block_writer *block)
+/* The own entry as it is durable; seq 0: there is none. Its extras stay where they are. */
+static struct entry cell_durable(const struct shard *s, const struct cell *c)
+{
+    if (cell_is_full(c)) return c->full->shares[c->full->own].entry;
+    return (struct entry){ .seq = c->seq, .net = c->open ? shard_open_record(s, c->open)->net_durable : c->net };
+}
+
+/* What the cell's own entry is to carry along when this seq supersedes it; the durable one is kept from now on if it
+ * stood when a loose boot began. */
+static enum err cell_keep_older(struct older *o, const struct taking *taking, uint32_t cell, uint32_t own,
+                                const struct entry *durable, uint64_t seq, struct entry ret_older[BLOCK_OLDER_MAX],
+                                uint32_t *ret_count)
+{
+    struct entry versions[BLOCK_OLDER_MAX + 1] = { *durable };
+    uint32_t count = older_find(o, cell, own, seq, versions + 1);
+    bool is_new = durable->seq > 0 && (count == 0 || versions[1].seq < durable->seq);
+    struct entry *first = is_new ? versions : versions + 1;
+    count = older_select(first, count + is_new, seq, taking->loose);
+    if (is_new && count > 0 && first[0].seq == durable->seq) {
+        struct older_row row;
+        struct entry copy = *durable;
+        enum err err = extras_copy(durable->extras, &copy.extras);
+        if (err == ERR_OK) err = older_make(cell, own, &copy, &row);
+        if (err != ERR_OK) {
+            if (copy.extras != durable->extras) extras_free(copy.extras);
+            return err;
+        }
+        older_add(o, &row);
+    }
+    older_retain(o, cell, own, first, count);
+    REQUIRE(count <= BLOCK_OLDER_MAX);
+    memcpy(ret_older, first, count * sizeof *first);
+    *ret_count = count;
+    return ERR_OK;
+}
+
+static enum err shard_encode_cell(struct keyspace *k, struct shard *s, struct open_record *record,
+                                  const struct taking *taking, struct batch_item *item)
 {
     struct cell *c = shard_cell(s, record->cell);
     struct extras scratch;
-    struct entry entry = { .seq = item->seq };
+    struct entry entry = { .seq = item->seq }, older[BLOCK_OLDER_MAX];
+    uint32_t older_count = 0;
+    if (taking->loose) {
+        const struct entry durable = cell_durable(s, c);
+        const uint32_t own = atomic_load_explicit(&k->own, memory_order_relaxed);
+        enum err err = cell_keep_older(keyspace_older(k, s), taking, record->cell, own, &durable, item->seq, older,
+                                       &older_count);
+        if (err != ERR_OK) return err;
+    }
     if (cell_is_full(c)) {
         entry = full_take(c->full, item->seq, &scratch);
     } else {
         entry.net = c->net;
     }
-    block_put(block, k->replicas, cell_name(c), &entry);
+    block_put_older(taking->block, k->replicas, cell_name(c), &entry, older, older_count);
     item->cell = cell_ref_of(k, s, record->cell);
     item->net = entry.net;
-    c->kind &= (uint8_t)~dirty_bit(commit);
-    record->commit = commit;
+    c->kind &= (uint8_t)~dirty_bit(taking->commit);
+    record->commit = taking->commit;
     record->in_flight++;
+    return ERR_OK;
 }
 
-/* Encodes the head of a taken list and returns the rest of it. */
-static uint32_t shard_encode_slice(struct keyspace *k, struct shard *s, uint32_t list, uint64_t commit,
-                                   uint64_t seq_first, struct batch *batch, struct block_writer *block)
+/* Encodes the head of a taken list and moves *list to the rest of it. */
+static enum err shard_encode_slice(struct keyspace *k, struct shard *s, const struct taking *taking, uint32_t *list)
 {
     struct open_record *records[SLICE_ITEMS];
     uint32_t count = 0;
+    enum err err = ERR_OK;
     spinlock_take(&s->lock);
-    for (; list > 0 && count < SLICE_ITEMS; count++) {
-        records[count] = shard_open_record(s, list);
+    for (; *list > 0 && count < SLICE_ITEMS; count++) {
+        records[count] = shard_open_record(s, *list);
         __builtin_prefetch(shard_cell(s, records[count]->cell));
-        list = records[count]->next[commit % 2];
+        *list = records[count]->next[taking->commit % 2];
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct cell *c = shard_cell(s, records[i]->cell);
         if (c->kind & CELL_NAME_LONG) __builtin_prefetch(c->name_long.bytes);
     }
-    for (uint32_t i = 0; i < count; i++) {
+    struct batch *batch = taking->batch;
+    for (uint32_t i = 0; i < count && err == ERR_OK; i++) {
         struct batch_item *item = &batch->items[batch->count];
-        item->seq = seq_first + batch->count++;
-        shard_encode_cell(k, s, records[i], commit, item, block);
+        item->seq = taking->seq_first + batch->count++;
+        err = shard_encode_cell(k, s, records[i], taking, item);
     }
     spinlock_give(&s->lock);
-    return list;
+    return err;
 }
 
 enum err keyspace_take(struct keyspace *k, uint64_t commit, uint64_t seq_first, struct batch *batch,
                        struct block_writer *block)
 {
+    struct taking taking = { commit, seq_first, batch, block, NULL };
+    const uint32_t own = atomic_load_explicit(&k->own, memory_order_relaxed);
+    if (own != REPLICA_NONE) taking.loose = replicas_trail(k->replicas, own);
+    if (taking.loose && !trail_is_loose(taking.loose, 0, UINT64_MAX)) taking.loose = NULL;
     /* Before the first lock: what is changed after its shard was drained sets it again. */
     atomic_store_explicit(&k->dirty, false, memory_order_relaxed);
     for (uint32_t i = 0; i < k->count; i++) {
         struct shard *s = &k->shards[i];
         uint32_t list;
-        enum err err = shard_drain(s, commit, batch, block->out, &list);
+        enum err err = shard_drain(k, s, &taking, block->out, &list);
+        while (err == ERR_OK && list > 0) err = shard_encode_slice(k, s, &taking, &list);
         if (err != ERR_OK) {
             atomic_store_explicit(&k->dirty, true, memory_order_relaxed);
             return err;
         }
-        while (list > 0) list = shard_encode_slice(k, s, list, commit, seq_first, batch, block);
     }
     REQUIRE(!block->out->failed);
     return ERR_OK;
@@ -259,28 +324,89 @@ static enum err shard_join(const struct keyspace *k, struct shard *s, struct cel
     return ERR_OK;
 }
 
-enum err keyspace_join(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name, struct entry *entry,
-                       cell_ref *ret_cell)
+/* Rows for the older versions that come along, ready to be added under the shard's lock. */
+struct older_rows {
+    struct older_row rows[BLOCK_OLDER_MAX];
+    uint32_t count;
+};
+
+static void older_rows_drop(struct older_rows *rows, struct entry *older)
+{
+    for (uint32_t i = 0; i < rows->count; i++) {
+        if (rows->rows[i].kind == OLDER_WIDE) older[i].extras = rows->rows[i].wide->extras;
+        if (rows->rows[i].kind == OLDER_WIDE) rows->rows[i].wide->extras = NULL;
+        older_unmake(&rows->rows[i]);
+    }
+    rows->count = 0;
+}
+
+static enum err older_rows_make(struct older *o, uint32_t replica, const struct entry *older, uint32_t count,
+                                struct older_rows *ret_rows)
+{
+    enum err err = count > 0 ? older_reserve(o, count) : ERR_OK;
+    for (ret_rows->count = 0; err == ERR_OK && ret_rows->count < count; ret_rows->count++) {
+        err = older_make(0, replica, &older[ret_rows->count], &ret_rows->rows[ret_rows->count]);
+        if (err != ERR_OK) break;
+    }
+    return err;
+}
+
+/* The entry was taken in: its older versions take the place of those kept so far. */
+static void older_rows_join(struct older *o, uint32_t cell, uint32_t replica, struct older_rows *rows)
+{
+    older_retain(o, cell, replica, NULL, 0);
+    for (uint32_t i = 0; i < rows->count; i++) {
+        rows->rows[i].cell = cell;
+        older_add(o, &rows->rows[i]);
+    }
+    rows->count = 0;
+}
+
+/* *ret_is_new is false if the entry was old; it is gone then as well. */
+static enum err shard_join_any(struct keyspace *k, struct shard *s, uint32_t replica, uint64_t hash, struct bytes name,
+                               struct entry *entry, uint32_t *ret_number, bool *ret_is_new, void **ret_retired)
+{
+    *ret_is_new = true;
+    *ret_number = table_find(s, hash, name);
+    if (*ret_number == 0) return shard_join_first(k, s, hash, name, replica, entry, ret_number, ret_retired);
+    struct cell *c = shard_cell(s, *ret_number);
+    *ret_is_new = entry->seq > cell_seq(c, replica);
+    return shard_join(k, s, c, replica, entry);
+}
+
+enum err keyspace_join_older(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name,
+                             struct entry *entry, struct entry *older, uint32_t older_count, cell_ref *ret_cell)
 {
     REQUIRE(name.len > 0 && name.len <= NAME_BYTES_MAX);
     REQUIRE(replica != REPLICA_NONE && replica <= REPLICAS_MAX);
-    REQUIRE(entry->seq > 0);
+    REQUIRE(entry->seq > 0 && older_count <= BLOCK_OLDER_MAX);
     struct shard *s = keyspace_shard(k, hash);
+    struct older *o = keyspace_older(k, s);
+    struct older_rows rows = { .count = 0 };
     void *retired = NULL;
+    uint32_t number = 0;
+    bool is_new = false;
     spinlock_take(&s->lock);
-    uint32_t number = table_find(s, hash, name);
-    enum err err;
-    if (number > 0) {
-        err = shard_join(k, s, shard_cell(s, number), replica, entry);
-    } else {
-        err = shard_join_first(k, s, hash, name, replica, entry, &number, &retired);
-    }
+    enum err err = older_rows_make(o, replica, older, older_count, &rows);
+    if (err == ERR_OK) err = shard_join_any(k, s, replica, hash, name, entry, &number, &is_new, &retired);
+    if (err == ERR_OK && is_new) older_rows_join(o, number, replica, &rows);
+    older_rows_drop(&rows, older);
     spinlock_give(&s->lock);
     if (retired) mem_free(retired);
     if (err != ERR_OK) return err;
+    for (uint32_t i = 0; i < older_count; i++) {
+        if (!is_new) extras_free(older[i].extras);
+        older[i].extras = NULL;
+    }
     entry->extras = NULL; /* the counter's now, or gone */
     *ret_cell = cell_ref_of(k, s, number);
     return ERR_OK;
+}
+
+enum err keyspace_join(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name, struct entry *entry,
+                       cell_ref *ret_cell)
+{
+    return keyspace_join_older(k, replica, hash, name, entry, NULL, 0, ret_cell);
 }
 
 bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq, struct block_writer *block)
@@ -296,7 +422,9 @@ bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uin
         } else {
             entry.net = c->open ? shard_open_record(s, c->open)->net_durable : c->net;
         }
-        block_put(block, k->replicas, cell_name(c), &entry);
+        struct entry older[BLOCK_OLDER_MAX];
+        uint32_t older_count = older_find(keyspace_older(k, s), (uint32_t)cell, replica, seq, older);
+        block_put_older(block, k->replicas, cell_name(c), &entry, older, older_count);
     }
     spinlock_give(&s->lock);
     return is_there;

@@ -97,6 +97,38 @@ void full_join(struct full *f, const struct replicas *replicas, uint32_t replica
     full_refresh(f, replicas);
 }
 
+static void full_remove(struct full *f, struct share *share)
+{
+    uint32_t at = (uint32_t)(share - f->shares);
+    memmove(share, share + 1, (f->count - at - 1) * sizeof *share);
+    f->count--;
+    if (f->own == at) f->own = FULL_OWN_UNKNOWN;
+    if (f->own != FULL_OWN_UNKNOWN && f->own > at) f->own--;
+}
+
+enum err full_split(struct full **f, const struct replicas *replicas, uint32_t from, struct entry *before, uint32_t to,
+                    struct entry *after)
+{
+    const struct share *there = full_find(*f, to);
+    enum err err = there ? ERR_OK : full_reserve(f);
+    if (err != ERR_OK) return err;
+    struct share *share = full_find(*f, from);
+    REQUIRE(share && (!(*f)->pending || (*f)->own != (uint32_t)(share - (*f)->shares)));
+    if (share->entry.extras) (*f)->with_extras--;
+    extras_free(share->entry.extras);
+    share->entry = *before;
+    if (before->extras) (*f)->with_extras++;
+    before->extras = NULL;
+    if (before->seq == 0) full_remove(*f, share);
+    there = full_find(*f, to);
+    if (!there || there->entry.seq < after->seq) {
+        full_join(*f, replicas, to, after);
+        after->extras = NULL;
+    }
+    full_refresh(*f, replicas);
+    return ERR_OK;
+}
+
 enum err full_own(struct full **f, uint32_t own)
 {
     if ((*f)->own != FULL_OWN_UNKNOWN) return ERR_OK;

@@ -40,6 +40,10 @@ struct share *full_find(struct full *f, uint32_t replica);
 /* Takes in an entry and its extras. The caller has made sure that it is newer, and that there is room. */
 void full_join(struct full *f, const struct replicas *replicas, uint32_t replica, const struct entry *entry);
 uint32_t full_count_durable(const struct full *f);
+/* The share of `from`, which there is, becomes `before` (seq 0: it goes), and `after` is joined as the share of `to`.
+ * Takes over and zeroes the extras of both. May move the counter; ERR_NOMEM leaves it as it is. */
+MUST_USE enum err full_split(struct full **f, const struct replicas *replicas, uint32_t from, struct entry *before,
+                             uint32_t to, struct entry *after);
 
 /* Makes sure of the own share, before full_add. May move the counter. */
 MUST_USE enum err full_own(struct full **f, uint32_t own);

@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "count/keyspace.h"
 #include "count/keyspace_cell.h"
+#include "count/keyspace_older.h"
 #include "count/keyspace_pool.h"
 
 #include <stdatomic.h>
@@ -55,6 +56,7 @@ _Static_assert(sizeof(struct shard) == 2 * LINE_BYTES, "a shard shares no pair o
 struct keyspace {
     struct shard *shards;
     void *memory; /* shards before alignment */
+    struct older *olders; /* by shard */
     struct replicas *replicas;
     uint64_t hash_seed;
     uint32_t count;
@@ -82,6 +84,11 @@ static inline struct open_record *shard_open_record(const struct shard *s, uint3
 static inline struct shard *keyspace_shard(const struct keyspace *k, uint64_t hash)
 {
     return &k->shards[hash >> 1 >> k->shift];
+}
+
+static inline struct older *keyspace_older(const struct keyspace *k, const struct shard *s)
+{
+    return &k->olders[s - k->shards];
 }
 
 static inline cell_ref cell_ref_of(const struct keyspace *k, const struct shard *s, uint32_t number)

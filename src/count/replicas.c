@@ -18,6 +18,7 @@
 struct chunk {
     struct id128 ids[CHUNK_SLOTS];
     struct known known[CHUNK_SLOTS];
+    struct trail trails[CHUNK_SLOTS];
 };
 
 struct replicas {
@@ -51,7 +52,10 @@ enum err replicas_new(struct replicas **ret_replicas)
 void replicas_free(struct replicas *r)
 {
     if (!r) return;
-    for (uint32_t i = 0; i < CHUNKS_MAX; i++) mem_free(r->chunks[i]);
+    for (uint32_t i = 0; i < CHUNKS_MAX; i++) {
+        for (uint32_t k = 0; r->chunks[i] && k < CHUNK_SLOTS; k++) trail_release(&r->chunks[i]->trails[k]);
+        mem_free(r->chunks[i]);
+    }
     mem_free(r->table);
     mem_free(r);
 }
@@ -154,4 +158,30 @@ void replicas_raise_durable(struct replicas *r, uint32_t index, uint64_t seq)
     struct known *known = known_of(r, index);
     REQUIRE(seq <= known->known);
     if (seq > known->durable) known->durable = seq;
+}
+
+struct trail *replicas_trail(const struct replicas *r, uint32_t index)
+{
+    REQUIRE(index != REPLICA_NONE && index < replicas_count_own(r));
+    return &chunk_of(r, index)->trails[index % CHUNK_SLOTS];
+}
+
+enum err replicas_split(struct replicas *r, uint32_t index, uint64_t fork, uint32_t to)
+{
+    struct known *from = known_of(r, index), *rest = known_of(r, to);
+    struct trail *trail = replicas_trail(r, index), *rest_trail = replicas_trail(r, to);
+    struct trail split;
+    enum err err = trail_split(trail, fork, &split);
+    if (err != ERR_OK) return err;
+    if (from->known > fork && from->known > rest->known) {
+        trail_release(rest_trail);
+        *rest_trail = split;
+        *rest = *from;
+    } else {
+        trail_release(&split);
+    }
+    if (from->known > fork) from->known = fork;
+    if (from->durable > fork) from->durable = fork;
+    from->nonce = trail_nonce_at(trail, from->known);
+    return ERR_OK;
 }

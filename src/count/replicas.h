@@ -6,12 +6,15 @@
  * was handed; all else belongs to the replica thread. Index 0 is no replica, so that a zeroed field names nobody.
  *  (1) known: every live entry of the replica up to this seq is in the keyspace, at that seq or a later one.
  *  (2) durable <= known: the same, and also on this node's disk.
- *  (3) nonce: of the owner's latest boot that the source of `known` knew of; 0 when nothing is known. */
+ *  (3) nonce: of the owner's boot that wrote seq `known`; 0 when nobody remembers.
+ *  (4) A replica may be split: its history from a fork on becomes a replica of its own, see trail.h. That alone lowers
+ *      `known`. */
 #ifndef QUIPU_COUNT_REPLICAS_H
 #define QUIPU_COUNT_REPLICAS_H
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "count/trail.h"
 
 #include <stdint.h>
 
@@ -41,5 +44,10 @@ const struct known *replicas_known(const struct replicas *r, uint32_t index);
 void replicas_raise_known(struct replicas *r, uint32_t index, uint64_t seq, uint64_t nonce);
 /* seq: at most known. */
 void replicas_raise_durable(struct replicas *r, uint32_t index, uint64_t seq);
+
+/* Which boots wrote what is known, and what was accepted beyond it. Good until ids are added. */
+struct trail *replicas_trail(const struct replicas *r, uint32_t index);
+/* Whatever lies above fork becomes `to`'s, which has at most the same already. ERR_NOMEM changes nothing. */
+MUST_USE enum err replicas_split(struct replicas *r, uint32_t index, uint64_t fork, uint32_t to);
 
 #endif

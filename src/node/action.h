@@ -18,6 +18,8 @@ enum record_kind {
     RECORD_MEMBERS = 5,  /* members known */
     RECORD_VECTOR = 6,   /* how much of each replica is known */
     RECORD_ENTRIES = 7,  /* a snapshot's block of entries */
+    RECORD_TRAILS = 8,   /* which boots wrote what is known */
+    RECORD_SPLIT = 9,    /* a replica was split at a fork */
 };
 enum action_kind {
     ACTION_APPEND,   /* write these records to the journal as append `number`; sync at once, or soon under async */

@@ -49,6 +49,10 @@ void commits_release(struct node *n)
 {
     struct commits *c = &n->commits;
     for (uint32_t i = 0; i < c->count; i++) commit_release(commit_at(c, i));
+    for (uint32_t i = 0; i < c->held_count; i++) shared_drop(c->held[i].bytes);
+    mem_free(c->held);
+    c->held = NULL;
+    c->held_count = 0;
     mem_free(c->items);
     c->items = NULL;
     c->count = c->cap = 0;
@@ -73,7 +77,12 @@ static enum err commit_take(struct node *n, struct commit *c)
     struct buffer out = { 0 };
     struct block_writer writer;
     struct block_head head = {
-        .kind = BLOCK_DELTA, .replica = *replicas_id(n->replicas, n->own), .nonce = n->nonce, .from = n->own_seq
+        .kind = BLOCK_DELTA,
+        .replica = *replicas_id(n->replicas, n->own),
+        .nonce = n->nonce,
+        .base = trail_nonce_at(replicas_trail(n->replicas, n->own), n->own_seq),
+        .firm = replicas_trail(n->replicas, n->own)->firm,
+        .from = n->own_seq,
     };
     static const uint8_t frame_head[FRAME_HEAD_BYTES];
     buffer_bytes(&out, bytes_of(frame_head, sizeof frame_head));
@@ -104,17 +113,19 @@ static void members_record(struct node *n, struct record *records, uint32_t *cou
     identity_records(n, all, &all_count, false);
     for (uint32_t i = 0; i < all_count; i++) {
         bool first_append = n->commits.appended == 1;
-        if (first_append || all[i].kind == RECORD_MEMBERS)
+        bool is_due = n->identity_changed && all[i].kind != RECORD_MEMBERS;
+        if (first_append || is_due || all[i].kind == RECORD_MEMBERS)
             records[(*count)++] = all[i];
         else
             shared_drop(all[i].bytes);
     }
-    n->members_changed = false;
+    n->members_changed = n->identity_changed = false;
 }
 
 static void commit_emit(struct node *n, struct commit *c)
 {
-    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 1 + c->incoming.count) * sizeof *records);
+    uint32_t held = n->commits.held_count;
+    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 1 + held + c->incoming.count) * sizeof *records);
     struct action *a = records ? node_act(n, ACTION_APPEND) : NULL;
     if (!a) {
         mem_free(records);
@@ -122,7 +133,9 @@ static void commit_emit(struct node *n, struct commit *c)
         return;
     }
     uint32_t count = 0;
-    if (c->number == 1 || n->members_changed) members_record(n, records, &count);
+    for (uint32_t i = 0; i < held; i++) records[count++] = n->commits.held[i];
+    n->commits.held_count = 0;
+    if (c->number == 1 || n->members_changed || n->identity_changed) members_record(n, records, &count);
     if (c->frame)
         records[count++] =
             (struct record){ .kind = RECORD_OWN, .bytes = shared_hold(c->frame), .skip = FRAME_HEAD_BYTES };
@@ -142,12 +155,26 @@ static bool append_may_begin(const struct node *n)
     return n->durability_sync ? c->synced == c->appended : c->written == c->appended;
 }
 
+/* The next append begins with the record of a split. */
+enum err commit_hold_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce)
+{
+    struct commits *c = &n->commits;
+    struct record *grown = mem_resize(c->held, (c->held_count + 1) * sizeof *grown);
+    if (!grown) return ERR_NOMEM;
+    c->held = grown;
+    c->held[c->held_count] = identity_split_record(n, replica, fork, nonce);
+    if (n->failed) return ERR_NOMEM;
+    c->held_count++;
+    return ERR_OK;
+}
+
 void commit_begin(struct node *n)
 {
     struct commits *c = &n->commits;
     if (n->failed || !append_may_begin(n)) return;
-    bool first = c->appended == 0;
-    if (!first && !n->members_changed && n->incoming.count == 0 && !keyspace_is_dirty(n->keyspace)) return;
+    bool is_due = c->appended == 0 || c->appended < c->drain || c->held_count > 0;
+    bool has_more = n->members_changed || n->incoming.count > 0 || keyspace_is_dirty(n->keyspace);
+    if (n->commits_held || (!is_due && !has_more)) return;
     if (c->count == c->cap && commits_grow(c) != ERR_OK) {
         n->failed = true;
         return;
@@ -284,7 +311,7 @@ void commit_journal(struct node *n, const struct event *event)
         node_notice(n, full ? NOTICE_WRITES_REFUSED : NOTICE_WRITES_TAKEN, n->name, 0, err_text(ERR_FULL));
         n->view_version++;
     }
-    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && n->now_ms >= n->commits.snapshot_retry_ms)
+    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && !n->splits_due && n->now_ms >= n->commits.snapshot_retry_ms)
         snapshot_seek(n);
 }
 

@@ -40,6 +40,9 @@ struct commits {
     uint32_t first, count, cap;
     uint64_t appended, written, synced;
     uint64_t gate; /* no further append before this one is synced, in both modes */
+    uint64_t drain; /* this append is made also with nothing to write; 0: none */
+    struct record *held; /* records that the next append begins with */
+    uint32_t held_count;
     enum snapshot_stage snapshot;
     uint64_t snapshot_after;   /* append that must be synced before the walk begins */
     uint64_t snapshot_segment; /* the boundary of the one under way, or of one that failed; 0: none */

@@ -33,6 +33,39 @@ struct replica_sync *sync_of(struct node *n, uint32_t replica)
     return &n->syncs[replica];
 }
 
+/* The boot that wrote an accepted block, and what its sender held for firm. */
+static enum err trail_note(struct node *n, const struct incoming *item)
+{
+    const struct block_head *head = &item->head;
+    struct trail *trail = replicas_trail(n->replicas, item->replica);
+    bool is_known = trail->count > 0 && trail_nonce_at(trail, head->from + 1) == head->nonce;
+    if (!is_known && trail->count > 0 && trail->boots[trail->count - 1].start > head->from) return ERR_OK;
+    return is_known ? ERR_OK : trail_extend(trail, head->from, head->nonce);
+}
+
+static void note_firm(struct node *n, const struct incoming *item)
+{
+    struct trail *trail = replicas_trail(n->replicas, item->replica);
+    if (item->head.firm <= trail->firm) return;
+    trail_set_firm(trail, item->head.firm);
+    keyspace_prune(n->keyspace, item->replica);
+}
+
+static enum err join_entry(struct node *n, uint32_t replica, const struct block_reader *reader, struct bytes name,
+                           struct entry *entry, cell_ref *ret_cell)
+{
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t older_count = 0;
+    uint64_t hash = keyspace_hash(n->keyspace, name);
+    enum err err = block_older(reader, n->replicas, older, &older_count);
+    if (err == ERR_OK)
+        err = keyspace_join_older(n->keyspace, replica, hash, name, entry, older, older_count, ret_cell);
+    if (err == ERR_OK) return ERR_OK;
+    extras_free(entry->extras);
+    for (uint32_t i = 0; i < older_count; i++) extras_free(older[i].extras);
+    return err;
+}
+
 /* The block is in the journal: its entries become visible and its claim holds. Also used at recovery. */
 enum err gossip_join(struct node *n, const struct incoming *item)
 {
@@ -46,18 +79,18 @@ enum err gossip_join(struct node *n, const struct incoming *item)
     enum err err = block_open(&reader, bytes_of(item->bytes->ptr, item->bytes->len));
     REQUIRE(err == ERR_OK || !n->started); /* it was checked when it came in */
     if (err != ERR_OK) return err;
+    if (claims) err = trail_note(n, item);
+    if (err != ERR_OK) return err;
     while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) {
         cell_ref cell;
         uint64_t seq = entry.seq;
-        err = keyspace_join(n->keyspace, item->replica, keyspace_hash(n->keyspace, name), name, &entry, &cell);
-        if (err != ERR_OK) {
-            extras_free(entry.extras);
-            return err;
-        }
+        err = join_entry(n, item->replica, &reader, name, &entry, &cell);
+        if (err != ERR_OK) return err;
         if (recent && claims && seq > recent->top) recent_add(recent, seq, cell);
     }
     if (err != ERR_STALE) return err;
     if (claims) replicas_raise_known(n->replicas, item->replica, head->to, head->nonce);
+    if (claims) note_firm(n, item);
     if (recent && claims) recent_raise(recent, head->to);
     if (n->started) stats_add(n->stats, STAT_peer_entries_in, head->count);
     return ERR_OK;
@@ -69,7 +102,8 @@ static void want_send(struct node *n, struct peer_link *l, uint32_t replica)
     if (!sync) return;
     if (sync->want_accepted == sync->accepted && sync->want_ms > 0 && n->now_ms - sync->want_ms < WANT_AGAIN_MS) return;
     struct buffer body = { 0 };
-    struct want want = { *replicas_id(n->replicas, replica), sync->accepted };
+    const struct trail *trail = replicas_trail(n->replicas, replica);
+    struct want want = { *replicas_id(n->replicas, replica), sync->accepted, trail_nonce_at(trail, sync->accepted) };
     want_put(&body, &want);
     node_send_body(n, l, FRAME_WANT, &body);
     sync->want_ms = n->now_ms;
@@ -89,7 +123,12 @@ static enum err block_inspect(struct node *n, struct bytes block, struct incomin
     item->head = reader.head;
     size_t left = reader_left(&reader.rest);
     while ((err = block_next(&reader, n->replicas, &name, &entry)) == ERR_OK) {
+        struct entry older[BLOCK_OLDER_MAX];
+        uint32_t older_count = 0;
         extras_free(entry.extras);
+        err = block_older(&reader, n->replicas, older, &older_count);
+        for (uint32_t i = 0; i < older_count; i++) extras_free(older[i].extras);
+        if (err != ERR_OK) return err;
         if (left - reader_left(&reader.rest) > PEER_ENTRY_BYTES_MAX) return ERR_CORRUPT;
         left = reader_left(&reader.rest);
     }
@@ -101,8 +140,10 @@ static bool block_is_taken(struct node *n, struct peer_link *l, const struct inc
     const struct block_head *head = &item->head;
     if (item->replica == n->own) return false; /* nobody else writes this node's entries */
     if (n->journal_full) return false;         /* it is asked for again when there is room */
+    if (n->syncs[item->replica].split_due) return false;
     if (head->from > accepted) want_send(n, l, item->replica);
-    return head->from <= accepted && head->to > accepted;
+    if (head->from > accepted || head->to <= accepted) return false;
+    return fork_block_fits(n, l, item, accepted);
 }
 
 void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
@@ -118,7 +159,7 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
     }
     if (!block_is_taken(n, l, &item, sync->accepted)) return;
     item.bytes = shared_copy(body);
-    if (!item.bytes || incoming_add(&n->incoming, &item) != ERR_OK) {
+    if (!item.bytes || trail_note(n, &item) != ERR_OK || incoming_add(&n->incoming, &item) != ERR_OK) {
         shared_drop(item.bytes);
         n->failed = true;
         return;
@@ -126,15 +167,19 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
     sync->accepted = item.head.to;
 }
 
-/* Once a link: a peer repeats itself. */
-static void digest_check_own(struct node *n, struct peer_link *l, const struct claim *mine)
+/* What the peer says of each replica in this digest; whether what it says of this node's own fits. */
+static bool claims_fit(struct node *n, struct peer_link *l, struct bytes body)
 {
-    if (l->rollback_told || mine->known <= replicas_known(n->replicas, n->own)->durable) return;
-    l->rollback_told = true;
-    node_notice(n, NOTICE_ROLLBACK, link_name(n, l), mine->known, err_text(ERR_FENCED));
-    n->fenced = true;
-    commit_judge_writes(n);
-    n->view_version++;
+    bool whole, own_fits = true;
+    struct reader items;
+    struct digest_item item;
+    REQUIRE(digest_read(body, &whole, &items) == ERR_OK);
+    while (digest_next(&items, &item)) {
+        uint32_t replica = replicas_find(n->replicas, &item.replica);
+        bool fits = fork_claim_fits(n, l, &item, replica);
+        if (replica == n->own) own_fits = fits;
+    }
+    return own_fits;
 }
 
 void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)
@@ -145,12 +190,17 @@ void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)
     if (err == ERR_CORRUPT) link_broken(n, l, "a damaged digest");
     if (err == ERR_TOO_LONG) link_broken(n, l, "more replicas than fit");
     if (err != ERR_OK) return;
-    struct claim mine = digest_claim(&l->digest, n->own);
-    digest_check_own(n, l, &mine);
     struct member *member = &n->members.members[l->member];
+    if (!claims_fit(n, l, body)) {
+        l->cursor = UINT64_MAX; /* it gets nothing of this node's own until that is settled, by a split and a new link */
+        return;
+    }
+    struct claim mine = digest_claim(&l->digest, n->own);
     member->confirmed = mine.durable;
     if (mine.durable >= replicas_known(n->replicas, n->own)->durable) member->lag_since_ms = 0;
-    if (first) lanes_serve(n, l, n->own, mine.known);
+    if (!first) return;
+    member->checked = true;
+    lanes_serve(n, l, n->own, mine.known);
 }
 
 void gossip_wants(struct node *n, struct peer_link *l, struct bytes body)
@@ -163,7 +213,7 @@ void gossip_wants(struct node *n, struct peer_link *l, struct bytes body)
     }
     while (want_next(&items, &want)) {
         uint32_t replica = replicas_find(n->replicas, &want.replica);
-        if (replica != REPLICA_NONE) lanes_serve(n, l, replica, want.from);
+        if (replica != REPLICA_NONE && fork_want_fits(n, l, &want, replica)) lanes_serve(n, l, replica, want.from);
     }
 }
 
@@ -191,11 +241,10 @@ static struct peer_link *best_source(struct node *n, uint32_t replica, uint64_t 
     for (uint32_t i = 0; i < n->links_count; i++) {
         struct peer_link *l = n->links[(start + i) % n->links_count];
         if (l->stage != LINK_TALKING) continue;
-        uint64_t known = digest_claim(&l->digest, replica).known;
-        if (known > best_known) {
-            best = l;
-            best_known = known;
-        }
+        struct claim claim = digest_claim(&l->digest, replica);
+        if (claim.gone || claim.known <= best_known) continue;
+        best = l;
+        best_known = claim.known;
     }
     return best;
 }
@@ -214,7 +263,7 @@ static struct peer_link *owner_link(struct node *n, uint32_t replica)
 static void chase(struct node *n, uint32_t replica)
 {
     struct replica_sync *sync = sync_of(n, replica);
-    if (!sync) return;
+    if (!sync || sync->split_due) return;
     struct peer_link *source = best_source(n, replica, sync->accepted);
     bool moved = sync->accepted != sync->seen_accepted;
     sync->seen_accepted = sync->accepted;
@@ -232,6 +281,7 @@ void gossip_round(struct node *n)
     uint32_t talking = 0, chosen = 0;
     for (uint32_t i = 0; i < n->links_count; i++) talking += n->links[i]->stage == LINK_TALKING;
     if (talking == 0) return;
+    fork_verify(n);
     chosen = (uint32_t)random_below(&n->random, talking);
     for (uint32_t i = 0; i < n->links_count; i++) {
         if (n->links[i]->stage != LINK_TALKING || chosen-- != 0) continue;

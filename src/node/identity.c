@@ -42,9 +42,29 @@ static void write_vector(const struct node *n, struct buffer *out)
     for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
         const struct known *known = replicas_known(n->replicas, i);
         if (known->known == 0) continue; /* hearsay, from a digest or another's reset */
-        struct digest_item item = { *replicas_id(n->replicas, i), known->known, known->durable, known->nonce };
+        uint64_t firm = replicas_trail(n->replicas, i)->firm;
+        struct digest_item item = { *replicas_id(n->replicas, i), known->known, known->durable, known->nonce, firm };
         digest_put(out, &item);
     }
+}
+
+static void write_trails(const struct node *n, struct buffer *out)
+{
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        struct trail_item item = { *replicas_id(n->replicas, i), replicas_known(n->replicas, i)->known, 0, false };
+        if (item.known > 0) trail_put(out, &item, replicas_trail(n->replicas, i));
+    }
+}
+
+struct record identity_split_record(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce)
+{
+    struct buffer out = { 0 };
+    struct record record;
+    buffer_id(&out, replicas_id(n->replicas, replica));
+    buffer_u64(&out, fork);
+    buffer_u64(&out, nonce);
+    record_from(n, RECORD_SPLIT, &out, &record);
+    return record;
 }
 
 void identity_records(struct node *n, struct record *records, uint32_t *count, bool with_vector)
@@ -62,6 +82,8 @@ void identity_records(struct node *n, struct record *records, uint32_t *count, b
     if (with_vector) {
         write_vector(n, &out);
         record_from(n, RECORD_VECTOR, &out, &records[(*count)++]);
+        write_trails(n, &out);
+        record_from(n, RECORD_TRAILS, &out, &records[(*count)++]);
     }
 }
 
@@ -124,6 +146,40 @@ static enum err recover_vector(struct node *n, struct bytes record)
     return ERR_OK;
 }
 
+static enum err recover_trails(struct node *n, struct bytes record)
+{
+    struct reader items;
+    reader_init(&items, record);
+    while (reader_left(&items) > 0) {
+        struct trail_item item;
+        struct trail trail;
+        uint32_t replica;
+        enum err err = trail_next(&items, &item, &trail);
+        if (err != ERR_OK) return err;
+        err = replicas_intern(n->replicas, &item.replica, &replica);
+        if (err != ERR_OK) {
+            trail_release(&trail);
+            return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        }
+        trail_release(replicas_trail(n->replicas, replica));
+        *replicas_trail(n->replicas, replica) = trail;
+    }
+    return items.failed ? ERR_CORRUPT : ERR_OK;
+}
+
+static enum err recover_split(struct node *n, struct bytes record)
+{
+    struct reader r;
+    reader_init(&r, record);
+    struct id128 id = reader_id(&r);
+    uint64_t fork = reader_u64(&r), nonce = reader_u64(&r);
+    uint32_t replica, to;
+    if (reader_end(&r) != ERR_OK || nonce == 0) return ERR_CORRUPT;
+    enum err err = replicas_intern(n->replicas, &id, &replica);
+    if (err == ERR_OK) err = fork_split(n, replica, fork, nonce, &to);
+    return err == ERR_OK || err == ERR_NOMEM ? err : ERR_CORRUPT;
+}
+
 static enum err recover_block(struct node *n, struct bytes record)
 {
     struct block_reader reader;
@@ -156,6 +212,10 @@ enum err node_recover(void *node, uint8_t kind, struct bytes record)
         return recover_members(n, record);
     case RECORD_VECTOR:
         return recover_vector(n, record);
+    case RECORD_TRAILS:
+        return recover_trails(n, record);
+    case RECORD_SPLIT:
+        return recover_split(n, record);
     default:
         return ERR_CORRUPT;
     }
@@ -183,7 +243,8 @@ static enum err settle_recovered(struct node *n)
         recent_init(&sync->recent, i == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
     }
     n->own_seq = replicas_known(n->replicas, n->own)->known;
-    return ERR_OK;
+    fork_own_trail(n);
+    return n->failed ? ERR_NOMEM : ERR_OK;
 }
 
 enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct actions *actions)

@@ -4,6 +4,7 @@
  *   node.c      the door: new, free, step, wake          identity.c  recovery, start, records of what the node is
  *   commit.c    appends, publishing, snapshots           peering.c   links, handshake, frames to their handlers
  *   gossip.c    digests, wants, blocks that come in      lanes.c     what goes out on a link, and when
+ *   fork.c      two histories of one replica
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
  *
  * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is
@@ -46,6 +47,8 @@ struct replica_sync {
     uint64_t want_ms, want_accepted; /* when this replica was asked for last, and how far it was known then */
     uint64_t seen_accepted;          /* at the last round of gossip */
     uint32_t stalled_rounds;
+    bool split_due; /* it is to be split at `fork`; nothing of it is taken in until then */
+    uint64_t fork;
     struct recent recent;
 };
 
@@ -54,6 +57,9 @@ struct node {
     uint32_t heartbeat_ms;
     bool durability_sync, started, failed, fenced, ready, stopping, stopped;
     bool identity_recovered, journal_full;
+    bool verified;                            /* see fork.c, (4) */
+    bool splits_due, commits_held;            /* no commit may begin */
+    bool identity_changed;                    /* to be written to the journal */
     bool members_changed, members_untold; /* to be written to the journal; to be sent to the peers */
     uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
     struct stats *stats;
@@ -63,6 +69,7 @@ struct node {
     struct id128 replica_offered;
     uint32_t own;
     uint64_t own_seq, nonce;    /* seq given last */
+    uint64_t boot_start;        /* seq after which this boot began */
     struct replica_sync *syncs; /* by replica index */
     uint32_t syncs_count;
     struct membership members;
@@ -88,8 +95,9 @@ bool node_may_answer(const struct peer_link *l);
 void node_fail(struct node *n, enum err err); /* ERR_OK is fine; ERR_NOMEM is remembered; else broken logic */
 
 /* identity.c */
+struct record identity_split_record(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce);
 void identity_records(struct node *n, struct record *records, uint32_t *count, bool with_vector);
-#define IDENTITY_RECORDS_MAX 4u
+#define IDENTITY_RECORDS_MAX 5u
 void record_from(struct node *n, uint8_t kind, struct buffer *body, struct record *ret_record);
 
 /* commit.c */
@@ -97,6 +105,7 @@ void commit_begin(struct node *n); /* if there is something to append and it may
 void commit_written(struct node *n, uint64_t append);
 void commit_synced(struct node *n, uint64_t append);
 void commit_judge_writes(struct node *n);
+MUST_USE enum err commit_hold_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce);
 void commit_journal(struct node *n, const struct event *event);
 void commit_rotated(struct node *n, uint64_t segment);
 void commit_snapshot_ended(struct node *n, enum err result);
@@ -113,6 +122,17 @@ void gossip_tell(struct node *n, struct peer_link *l, uint32_t only);
 void gossip_round(struct node *n);
 bool gossip_is_behind(struct node *n);
 MUST_USE enum err gossip_join(struct node *n, const struct incoming *item);
+
+/* fork.c: whether what a peer claims, asks for or sends belongs to the history that is here. If not it is told. */
+bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_item *item, uint32_t replica);
+bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want, uint32_t replica);
+bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted);
+void fork_trail(struct node *n, struct peer_link *l, struct bytes body);
+void fork_copy_met(struct node *n); /* another process runs under the own replica's id */
+void fork_own_trail(struct node *n);
+void fork_verify(struct node *n);
+void fork_step(struct node *n);
+MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce, uint32_t *ret_to);
 
 /* lanes.c */
 void lanes_pump(struct node *n, struct peer_link *l);

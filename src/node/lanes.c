@@ -100,7 +100,6 @@ static void send_delta(struct node *n, struct peer_link *l, uint32_t replica, ui
     struct recent_request request = { .keyspace = n->keyspace,
                                       .replicas = n->replicas,
                                       .replica = replica,
-                                      .nonce = replicas_known(n->replicas, replica)->nonce,
                                       .from = *cursor,
                                       .bytes_goal = FRAME_BODY_BYTES_GOAL };
     struct buffer body = { 0 };
@@ -153,7 +152,6 @@ static void sweep_start(struct node *n, struct peer_link *l)
         /* Own entries are in the keyspace as far as they are durable; a peer's as far as they are known. */
         const struct known *known = replicas_known(n->replicas, want->replica);
         want->to = known->known;
-        want->nonce = known->nonce;
         if (want->replica == n->own) l->sweep_own_to = want->to;
     }
     node_fail(n, sweep_new(n->keyspace, n->replicas, l->sweep_wants, l->wants_count, &l->sweep));

@@ -228,6 +228,7 @@ static void follow_up(struct node *n, bool timed)
         gossip_round(n);
     }
     roster_tell_all(n);
+    fork_step(n);
     commit_begin(n);
     if (!n->caught_up || !n->ready) judge_readiness(n);
     for (uint32_t i = 0; i < n->links_count; i++) lanes_pump(n, n->links[i]);

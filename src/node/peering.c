@@ -175,8 +175,8 @@ static bool objected(struct node *n, struct peer_link *l, const struct hello *he
         return true;
     }
     if (objection == OBJECTION_COPY) {
-        n->fenced = true;
-        commit_judge_writes(n);
+        fork_copy_met(n);
+        if (!l->dialled) send_hello(n, l); /* so that it sees the same */
     }
     if (objection == OBJECTION_NAME || objection == OBJECTION_COPY)
         node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(objection));
@@ -201,8 +201,8 @@ static void begin_to_talk(struct node *n, struct peer_link *l)
     struct member *member = &n->members.members[l->member];
     if (membership_linked(&n->members, l->member, l->id, n->now_ms))
         node_notice(n, NOTICE_PEER_UP, member->name, 0, "");
+    roster_tell_members(n, l); /* before the digest: who has heard both knows whom else to ask (fork_verify) */
     gossip_tell(n, l, REPLICA_NONE);
-    roster_tell_members(n, l);
 }
 
 static void hello_taken(struct node *n, struct peer_link *l, const struct hello *hello)
@@ -295,6 +295,9 @@ static void frame_in_talk(struct node *n, struct peer_link *l, const struct fram
         return;
     case FRAME_HEARD:
         roster_heard(n, l, frame->body);
+        return;
+    case FRAME_TRAIL:
+        fork_trail(n, l, frame->body);
         return;
     case FRAME_GOODBYE:
         roster_goodbye(n, l, frame->body);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fork: two histories of one replica, and how they become two replicas.
+ *
+ * A disk that went back in time (a restored backup, a snapshot of a virtual machine, a sync that lied) or was copied
+ * makes a second process write on from a state of a replica from which another wrote on before. Each process life has
+ * a nonce, so (seq, nonce) names a history; what a node claims, asks for and sends bears it (count/trail.h). Where it
+ * does not fit, both sides show their trails and find the fork: the last seq that is common.
+ *  (1) A boot that began exactly at the fork gives way, if it is loose: what it and its successors wrote is split off the
+ *      replica, on every node that holds any of it, by that node alone, with the same id for what is split off. Both boots
+ *      may give way. No value changes by a split, and nothing is fetched or taken back.
+ *  (2) Whoever was split tells those that still hold the old form, and takes no more of it: the boot is `gone`.
+ *  (3) The owner of a boot that gives way goes on under the id that was split off. What only others hold of its own
+ *      replica it fetches like any replica's.
+ *  (4) A boot is loose until its owner has compared notes with every member, see fork_verify. If neither of two boots is
+ *      loose, nothing can be told apart: the alarm is NOTICE_HISTORIES, and both sides keep what they have.
+ *  (5) A split is a record of its own in the journal, at a place where nothing else is under way: no append, no
+ *      snapshot. So a replay comes to the same. */
+#include "base/alloc.h"
+#include "node/internal.h"
+
+#define TRAIL_AGAIN_MS 1000u
+
+static bool differ(uint64_t nonce, uint64_t other)
+{
+    return nonce != other && nonce != 0 && other != 0; /* 0 is a boot that nobody remembers */
+}
+
+/* How much of a replica this node has to show. */
+static uint64_t held(const struct node *n, uint32_t replica)
+{
+    const struct known *known = replicas_known(n->replicas, replica);
+    return replica == n->own ? known->durable : known->known;
+}
+
+/* What the boot wrote was split off the replica. */
+static bool is_gone(const struct node *n, uint32_t replica, uint64_t nonce)
+{
+    const struct trail *trail = replicas_trail(n->replicas, replica);
+    for (uint32_t i = 0; i < trail->count; i++) {
+        if (trail->boots[i].nonce == nonce) return false;
+    }
+    struct id128 id = trail_split_id(replicas_id(n->replicas, replica), nonce);
+    return nonce != 0 && replicas_find(n->replicas, &id) != REPLICA_NONE;
+}
+
+static void send_trail(struct node *n, struct peer_link *l, uint32_t replica, uint64_t gone, bool asks)
+{
+    if (!node_may_answer(l)) return;
+    struct buffer body = { 0 };
+    struct trail_item item = { *replicas_id(n->replicas, replica), held(n, replica), gone, asks };
+    trail_put(&body, &item, replicas_trail(n->replicas, replica));
+    node_send_body(n, l, FRAME_TRAIL, &body);
+}
+
+/* Something does not fit. The peer may go on repeating it until it has heard. */
+static void tell_trail(struct node *n, struct peer_link *l, uint32_t replica, uint64_t gone)
+{
+    struct claim *claim = replica < l->digest.count ? &l->digest.claims[replica] : NULL;
+    if (claim && claim->trail_told_ms > 0 && n->now_ms - claim->trail_told_ms < TRAIL_AGAIN_MS) return;
+    if (claim) claim->trail_told_ms = n->now_ms;
+    send_trail(n, l, replica, gone, true);
+}
+
+bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_item *item, uint32_t replica)
+{
+    struct trail *trail = replicas_trail(n->replicas, replica);
+    if (item->known == 0) return true;
+    bool gone = is_gone(n, replica, item->nonce);
+    bool fits = !gone;
+    if (item->known <= held(n, replica))
+        fits = fits && !differ(trail_nonce_at(trail, item->known), item->nonce);
+    else if (replica == n->own)
+        fits = false; /* nobody knows more of this node than its own disk */
+    l->digest.claims[replica].gone = gone;
+    if (!fits) tell_trail(n, l, replica, gone ? item->nonce : 0);
+    if (fits && replica != n->own && item->firm > trail->firm && item->known <= held(n, replica)) {
+        trail_set_firm(trail, item->firm);
+        keyspace_prune(n->keyspace, replica);
+    }
+    return fits;
+}
+
+bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want, uint32_t replica)
+{
+    if (want->from > held(n, replica)) return true; /* there is nothing to send */
+    bool fits = !differ(trail_nonce_at(replicas_trail(n->replicas, replica), want->from), want->nonce);
+    if (!fits) tell_trail(n, l, replica, 0);
+    return fits;
+}
+
+bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted)
+{
+    const struct block_head *head = &item->head;
+    const struct trail *trail = replicas_trail(n->replicas, item->replica);
+    uint64_t expected = accepted == head->from ? head->base : head->nonce;
+    bool gone = is_gone(n, item->replica, head->nonce);
+    bool fits = !gone && !differ(trail_nonce_at(trail, accepted), expected);
+    if (!fits) tell_trail(n, l, item->replica, gone ? head->nonce : 0);
+    return fits;
+}
+
+static void give_way(struct node *n, uint32_t replica, uint64_t fork)
+{
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync || (sync->split_due && sync->fork <= fork)) return;
+    sync->split_due = n->splits_due = true;
+    sync->fork = fork;
+}
+
+static void alarm(struct node *n, struct peer_link *l, uint32_t replica)
+{
+    struct claim *claim = replica < l->digest.count ? &l->digest.claims[replica] : NULL;
+    if (claim && claim->gone) return; /* once a link */
+    if (claim) claim->gone = true;
+    char id[33];
+    id128_hex(replicas_id(n->replicas, replica), id);
+    node_notice(n, NOTICE_HISTORIES, link_name(n, l), held(n, replica), id);
+}
+
+/* The peer's trail beside this node's own. */
+static void compare(struct node *n, struct peer_link *l, uint32_t replica, const struct trail_item *item,
+                    const struct trail *theirs)
+{
+    const struct trail *mine = replicas_trail(n->replicas, replica);
+    uint64_t known = held(n, replica), fork;
+    bool parted = trail_fork(mine, known, theirs, item->known, &fork);
+    if (!parted && replica == n->own && item->known > known) {
+        give_way(n, replica, known); /* it is this node that is behind: somebody wrote on before */
+        return;
+    }
+    if (!parted) return;
+    const struct boot *here = trail_boot_from(mine, fork), *there = trail_boot_from(theirs, fork);
+    bool here_gives = here && fork >= mine->firm;
+    bool there_gives = there && fork >= theirs->firm;
+    if (here_gives) give_way(n, replica, fork);
+    if (there_gives) send_trail(n, l, replica, there->nonce, false);
+    if (!here_gives && !there_gives) alarm(n, l, replica);
+}
+
+static void take_gone(struct node *n, struct peer_link *l, uint32_t replica, uint64_t nonce)
+{
+    const struct trail *mine = replicas_trail(n->replicas, replica);
+    for (uint32_t i = 0; i < mine->count; i++) {
+        if (mine->boots[i].nonce != nonce) continue;
+        if (mine->boots[i].start >= mine->firm)
+            give_way(n, replica, mine->boots[i].start);
+        else
+            alarm(n, l, replica);
+    }
+}
+
+void fork_trail(struct node *n, struct peer_link *l, struct bytes body)
+{
+    struct reader items;
+    struct trail_item item;
+    struct trail theirs;
+    reader_init(&items, body);
+    enum err err = trail_next(&items, &item, &theirs);
+    if (err == ERR_NOMEM) n->failed = true;
+    if (err == ERR_OK && reader_left(&items) > 0) {
+        trail_release(&theirs);
+        err = ERR_CORRUPT;
+    }
+    if (err == ERR_CORRUPT) link_broken(n, l, "a damaged trail");
+    if (err != ERR_OK) return;
+    uint32_t replica = replicas_find(n->replicas, &item.replica);
+    if (replica != REPLICA_NONE) {
+        if (item.gone != 0) take_gone(n, l, replica, item.gone);
+        compare(n, l, replica, &item, &theirs);
+        if (item.asks) send_trail(n, l, replica, 0, false);
+    }
+    trail_release(&theirs);
+}
+
+void fork_copy_met(struct node *n)
+{
+    if (!n->verified) give_way(n, n->own, n->boot_start);
+}
+
+void fork_own_trail(struct node *n)
+{
+    struct trail *trail = replicas_trail(n->replicas, n->own);
+    /* A boot that wrote nothing proves nothing for the next one, which starts at the same place. */
+    if (trail->firm > n->own_seq) trail->firm = n->own_seq;
+    n->boot_start = n->own_seq;
+    trail_limit_loose(trail, TRAIL_LOOSE_MAX - 1);
+    if (trail_extend(trail, n->own_seq, n->nonce) != ERR_OK) n->failed = true;
+}
+
+/* Every member has shown what it has of this node, and it fits. A node that never had a member has nobody to vouch for
+ * its disk. */
+void fork_verify(struct node *n)
+{
+    uint32_t checked = 0;
+    if (n->verified || sync_of(n, n->own)->split_due) return;
+    for (uint32_t i = 0; i < n->members.members_count; i++) {
+        const struct member *m = &n->members.members[i];
+        if (m->state == MEMBER_LEFT) continue;
+        if (!m->checked) return;
+        checked++;
+    }
+    if (checked == 0) return;
+    n->verified = true;
+    trail_set_firm(replicas_trail(n->replicas, n->own), n->boot_start + 1);
+    keyspace_prune(n->keyspace, n->own);
+    for (uint32_t i = 0; i < n->links_count; i++) n->links[i]->tell_due = n->links[i]->digest.told_whole;
+}
+
+/* --- Carrying it out --- */
+
+static void forget_incoming(struct node *n, uint32_t replica)
+{
+    struct incoming_list *list = &n->incoming;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct incoming *item = &list->items[i];
+        if (item->replica != replica) {
+            list->items[kept++] = *item;
+            continue;
+        }
+        list->bytes -= item->bytes->len;
+        shared_drop(item->bytes);
+    }
+    list->count = kept;
+}
+
+static void sync_reset(struct node *n, uint32_t replica)
+{
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync) return;
+    uint64_t known = replicas_known(n->replicas, replica)->known;
+    forget_incoming(n, replica);
+    recent_release(&sync->recent);
+    *sync = (struct replica_sync){ .accepted = known };
+    recent_init(&sync->recent, replica == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
+}
+
+/* Also at recovery. *ret_to is what the split-off part is from now on. */
+enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce, uint32_t *ret_to)
+{
+    struct id128 id = trail_split_id(replicas_id(n->replicas, replica), nonce);
+    enum err err = replicas_intern(n->replicas, &id, ret_to);
+    if (err == ERR_OK) err = keyspace_split(n->keyspace, replica, fork, *ret_to);
+    if (err == ERR_OK) err = replicas_split(n->replicas, replica, fork, *ret_to);
+    if (err == ERR_OK && replica == n->own) n->own = *ret_to;
+    return err;
+}
+
+/* The same process goes on under the new id. */
+static void own_moved(struct node *n)
+{
+    n->own_seq = replicas_known(n->replicas, n->own)->known;
+    struct trail *trail = replicas_trail(n->replicas, n->own);
+    if (trail->count == 0 && trail_extend(trail, 0, n->nonce) != ERR_OK) n->failed = true;
+    n->boot_start = trail->count > 0 ? trail->boots[trail->count - 1].start : 0;
+    n->identity_changed = true;
+    shared_drop(n->fresh.frame);
+    n->fresh = (struct fresh){ 0 };
+    for (uint32_t i = 0; i < n->members.members_count; i++) {
+        n->members.members[i].confirmed = 0;
+        n->members.members[i].checked = false;
+    }
+}
+
+static void tell_split(struct node *n, uint32_t replica, uint32_t to, uint64_t fork, bool was_own)
+{
+    char before[33], after[33], detail[80];
+    id128_hex(replicas_id(n->replicas, replica), before);
+    id128_hex(replicas_id(n->replicas, to), after);
+    memcpy(detail, before, 32);
+    memcpy(detail + 32, " to ", 4);
+    memcpy(detail + 36, after, 33);
+    node_notice(n, was_own ? NOTICE_ROLLBACK : NOTICE_SPLIT, n->name, fork, detail);
+}
+
+static void carry_out(struct node *n, uint32_t replica)
+{
+    uint64_t fork = n->syncs[replica].fork;
+    const struct boot *boot = trail_boot_from(replicas_trail(n->replicas, replica), fork);
+    bool is_own = replica == n->own;
+    n->syncs[replica].split_due = false;
+    if (!boot && !is_own) return;
+    uint64_t nonce = boot ? boot->nonce : n->nonce;
+    uint32_t to;
+    enum err err = fork_split(n, replica, fork, nonce, &to);
+    if (err == ERR_OK) err = commit_hold_split(n, replica, fork, nonce);
+    if (err != ERR_OK) {
+        n->failed = true;
+        return;
+    }
+    if (is_own) own_moved(n);
+    sync_reset(n, replica);
+    sync_reset(n, to);
+    tell_split(n, replica, to, fork, is_own);
+    n->view_version++;
+}
+
+/* Links begin anew, with whole digests: claims about a replica may fall by a split, and by nothing else. */
+static void close_links(struct node *n)
+{
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[i];
+        if (l->stage == LINK_TALKING) link_close(n, l, "a replica was split");
+    }
+}
+
+/* (5): first nothing new begins, then nothing is under way. The own replica also has clients, who are put off for that
+ * long. */
+void fork_step(struct node *n)
+{
+    struct commits *c = &n->commits;
+    n->commits_held = false;
+    if (!n->splits_due || c->snapshot != SNAPSHOT_NONE || c->synced < 1) return;
+    if (n->syncs[n->own].split_due && !n->fenced) {
+        n->fenced = true;
+        commit_judge_writes(n);
+        c->drain = c->appended + 1; /* after this one nothing of a client's is pending */
+    }
+    n->commits_held = c->appended >= c->drain;
+    if (!n->commits_held || c->count > 0) return;
+    for (uint32_t i = 1; i < n->syncs_count && !n->failed; i++) {
+        if (n->syncs[i].split_due) carry_out(n, i);
+    }
+    n->splits_due = n->commits_held = n->fenced = false;
+    c->drain = 0;
+    c->snapshot_segment = 0; /* of one that failed: it lies before the split */
+    commit_judge_writes(n);
+    close_links(n);
+}
