@@ -70,15 +70,18 @@ enum err digest_tell(struct digest *d, const struct replicas *replicas, uint32_t
     for (uint32_t i = first; i < last; i++) {
         const struct known *known = replicas_known(replicas, i);
         struct claim *claim = &d->claims[i];
-        uint64_t firm = replicas_trail(replicas, i)->firm;
-        if (firm > known->known) firm = known->known; /* nothing is known of a boot that has not written */
+        const struct trail *trail = replicas_trail(replicas, i);
+        /* Nothing is known of a boot that has not written. */
+        uint64_t firm = trail->firm < known->known ? trail->firm : known->known;
+        uint64_t pledged = trail->pledged < known->known ? trail->pledged : known->known;
         bool is_told = known->known == claim->told_known && known->durable == claim->told_durable;
-        if (is_told && (firm == claim->told_firm || known->known == 0)) continue;
-        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce, firm };
+        if (is_told && firm == claim->told_firm && pledged == claim->told_pledged) continue;
+        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce, firm, pledged };
         digest_put(out, &item);
         claim->told_known = known->known;
         claim->told_durable = known->durable;
         claim->told_firm = firm;
+        claim->told_pledged = pledged;
         count++;
     }
     d->told_whole = true;

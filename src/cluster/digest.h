@@ -13,7 +13,7 @@
 
 struct claim {
     uint64_t known, durable, nonce;               /* said by the peer */
-    uint64_t told_known, told_durable, told_firm; /* said to the peer */
+    uint64_t told_known, told_durable, told_firm, told_pledged; /* said to the peer */
     uint64_t trail_told_ms;                       /* when the peer was sent the replica's trail last */
     bool gone; /* it claims what was split off the replica: it is no source */
 };

@@ -44,7 +44,8 @@ struct member {
     uint64_t confirmed;    /* seq up to which it has said to hold this node's entries on its disk */
     uint64_t lag_since_ms; /* since when that is less than what there is; 0: it is not */
     bool goodbye;
-    bool checked; /* what it has of this node's replica was compared with what is here */
+    bool checked;     /* what it has of this node's replica was compared with what is here */
+    uint64_t pledged; /* of this node's replica, as it says */
 };
 
 enum contact_kind { CONTACT_MEMBER, CONTACT_SEED, CONTACT_STRANGER };

@@ -43,6 +43,7 @@ void digest_put(struct buffer *out, const struct digest_item *item)
     buffer_u64(out, item->durable);
     buffer_u64(out, item->nonce);
     buffer_u64(out, item->firm);
+    buffer_u64(out, item->pledged);
 }
 
 enum err digest_read(struct bytes body, bool *ret_whole, struct reader *ret_items)
@@ -62,6 +63,7 @@ bool digest_next(struct reader *items, struct digest_item *ret_item)
     ret_item->durable = reader_u64(items);
     ret_item->nonce = reader_u64(items);
     ret_item->firm = reader_u64(items);
+    ret_item->pledged = reader_u64(items);
     return true;
 }
 
@@ -94,6 +96,7 @@ void trail_put(struct buffer *out, const struct trail_item *item, const struct t
     buffer_u64(out, item->gone);
     buffer_u8(out, item->asks);
     buffer_u64(out, trail->firm);
+    buffer_u64(out, trail->pledged);
     buffer_u8(out, (uint8_t)trail->count);
     for (uint32_t i = 0; i < trail->count; i++) {
         buffer_u64(out, trail->boots[i].start);
@@ -109,7 +112,7 @@ enum err trail_next(struct reader *items, struct trail_item *ret_item, struct tr
     item.gone = reader_u64(items);
     uint8_t asks = reader_u8(items);
     item.asks = asks == 1;
-    uint64_t firm = reader_u64(items);
+    uint64_t firm = reader_u64(items), pledged = reader_u64(items);
     uint8_t count = reader_u8(items);
     if (items->failed || id128_is_zero(&item.replica) || asks > 1 || count > TRAIL_BOOTS_MAX) return ERR_CORRUPT;
     for (uint8_t i = 0; i < count; i++) {
@@ -123,6 +126,7 @@ enum err trail_next(struct reader *items, struct trail_item *ret_item, struct tr
         }
     }
     trail_set_firm(&trail, firm);
+    trail_set_pledged(&trail, pledged);
     *ret_item = item;
     *ret_trail = trail;
     return ERR_OK;

@@ -30,9 +30,10 @@ MUST_USE enum err hello_read(struct bytes body, struct hello *ret_hello);
 struct digest_item {
     struct id128 replica;
     uint64_t known, durable;
-    uint64_t nonce, firm; /* of the trail at known, see count/trail.h */
+    uint64_t nonce;         /* of the boot that wrote seq known */
+    uint64_t firm, pledged; /* see count/trail.h; not above known */
 };
-#define DIGEST_ITEM_BYTES 48u
+#define DIGEST_ITEM_BYTES 56u
 /* whole: what is not named is not known. Else only changes since the last digest on this link. */
 void digest_begin(struct buffer *out, bool whole);
 void digest_put(struct buffer *out, const struct digest_item *item);

@@ -89,6 +89,7 @@ enum err recent_write_delta(const struct recent *r, const struct recent_request 
                                .nonce = trail_nonce_at(trail, request->from + 1),
                                .base = trail_nonce_at(trail, request->from),
                                .firm = trail->firm,
+                               .pledged = trail->pledged,
                                .from = request->from };
     struct block_writer writer;
     size_t start = out->len;

@@ -202,6 +202,7 @@ static struct block_head delta_head(const struct sweep *s, const struct sweep_wa
                                 .nonce = trail_nonce_at(trail, want->from + 1),
                                 .base = trail_nonce_at(trail, want->from),
                                 .firm = trail->firm,
+                                .pledged = trail->pledged,
                                 .from = want->from };
 }
 

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-#define AT_TO (1 + 16 + 4 * 8)
+#define AT_TO (1 + 16 + 5 * 8)
 #define AT_COUNT (AT_TO + 8)
 #define ENTRY_BYTES_MIN 5 /* step, name length, name, flags, net */
 #define BASE_BYTES_MIN 18 /* id, seq, net */
@@ -63,13 +63,19 @@ static unsigned parts_meant(unsigned parts)
     return meant;
 }
 
+/* Without a history. */
+static bool head_is_bare(const struct block_head *head)
+{
+    return head->nonce == 0 && head->base == 0 && head->firm == 0 && head->pledged == 0;
+}
+
 /* Writing */
 
 void block_begin(struct block_writer *w, struct buffer *out, const struct block_head *head)
 {
     REQUIRE(head->kind == BLOCK_DELTA || head->kind == BLOCK_SNAPSHOT);
     REQUIRE(!id128_is_zero(&head->replica));
-    REQUIRE(head->kind == BLOCK_DELTA || (head->nonce == 0 && head->base == 0 && head->firm == 0));
+    REQUIRE(head->kind == BLOCK_DELTA || head_is_bare(head));
     *w = (struct block_writer){ .out = out, .at = out->len, .head = *head, .seq_last = head->from };
     w->seq_max = head->from;
     buffer_u8(out, (uint8_t)head->kind);
@@ -77,6 +83,7 @@ void block_begin(struct block_writer *w, struct buffer *out, const struct block_
     buffer_u64(out, head->nonce);
     buffer_u64(out, head->base);
     buffer_u64(out, head->firm);
+    buffer_u64(out, head->pledged);
     buffer_u64(out, head->from);
     buffer_u64(out, head->from);
     buffer_u32(out, 0);
@@ -430,11 +437,12 @@ enum err block_open(struct block_reader *r, struct bytes block)
     head.nonce = reader_u64(&in);
     head.base = reader_u64(&in);
     head.firm = reader_u64(&in);
+    head.pledged = reader_u64(&in);
     head.from = reader_u64(&in);
     head.to = reader_u64(&in);
     head.count = reader_u32(&in);
     reader_expect(&in, (kind == BLOCK_DELTA || kind == BLOCK_SNAPSHOT) && !id128_is_zero(&head.replica));
-    reader_expect(&in, kind == BLOCK_DELTA || (head.nonce == 0 && head.base == 0 && head.firm == 0));
+    reader_expect(&in, kind == BLOCK_DELTA || head_is_bare(&head));
     reader_expect(&in, head.from <= head.to && head.count <= reader_left(&in) / ENTRY_BYTES_MIN);
     if (in.failed) return ERR_CORRUPT;
     head.kind = (enum block_kind)kind;

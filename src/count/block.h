@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* block: a run of one replica's entries as bytes, the same bytes in the journal and on the wire.
  *
- *   kind u8 | replica id 16 | nonce u64 | base u64 | firm u64 | from u64 | to u64 | count u32 | entries
+ *   kind u8 | replica id 16 | nonce u64 | base u64 | firm u64 | pledged u64 |
+ *   from u64 | to u64 | count u32 | entries
  *
  * BLOCK_DELTA holds every live entry with from < seq <= to, in rising order of seq, and says so: whoever knows the
  * replica up to `from` knows it up to `to` afterwards, if it knows the same history (count/trail.h): one boot, of that
  * nonce, wrote all of (from, to], and seq `from` was written by that of nonce `base` (0: nobody knows, or from is 0).
- * BLOCK_SNAPSHOT holds entries in any order and claims nothing; its nonce, base and firm are 0.
+ * BLOCK_SNAPSHOT holds entries in any order and claims nothing; its nonce, base, firm and pledged are 0.
  *
  *   entry: seq step, signed varint (from the entry before, at first from `from`) | name length varint, name |
  *          flags u8 | net, signed varint | extras by flag | older versions by flag
@@ -25,7 +26,7 @@
 #include <stdint.h>
 
 #define NAME_BYTES_MAX 1024
-#define BLOCK_HEAD_BYTES (1 + 16 + 5 * 8 + 4)
+#define BLOCK_HEAD_BYTES (1 + 16 + 6 * 8 + 4)
 #define BLOCK_OLDER_MAX 8u
 
 enum block_kind { BLOCK_DELTA = 1, BLOCK_SNAPSHOT = 2 };
@@ -33,7 +34,7 @@ enum block_kind { BLOCK_DELTA = 1, BLOCK_SNAPSHOT = 2 };
 struct block_head {
     enum block_kind kind;
     struct id128 replica;
-    uint64_t nonce, base, firm, from, to;
+    uint64_t nonce, base, firm, pledged, from, to; /* firm, pledged: of the writer's trail */
     uint32_t count;
 };
 

@@ -78,6 +78,12 @@ enum err trail_extend(struct trail *t, uint64_t start, uint64_t nonce)
 void trail_set_firm(struct trail *t, uint64_t firm)
 {
     if (firm > t->firm) t->firm = firm;
+    trail_set_pledged(t, firm);
+}
+
+void trail_set_pledged(struct trail *t, uint64_t pledged)
+{
+    if (pledged > t->pledged) t->pledged = pledged;
 }
 
 void trail_limit_loose(struct trail *t, uint32_t loose_max)
@@ -112,7 +118,7 @@ bool trail_fork(const struct trail *a, uint64_t a_known, const struct trail *b, 
 enum err trail_split(struct trail *t, uint64_t fork, struct trail *ret_rest)
 {
     uint32_t kept = boots_below(t, fork);
-    struct trail rest = { .firm = t->firm > fork ? t->firm : 1 };
+    struct trail rest = { .firm = 1, .pledged = 1 }; /* nobody but the boot split off can begin that id */
     enum err err = trail_reserve(&rest, t->count - kept);
     if (err != ERR_OK) return err;
     for (uint32_t i = kept; i < t->count; i++) rest.boots[rest.count++] = t->boots[i];

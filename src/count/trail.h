@@ -4,9 +4,11 @@
  * in time, or was copied, makes two histories of one replica: their trails tell where they part (the fork).
  *  (1) Boots rise in start; a boot wrote the seqs above its start, up to the start of the next.
  *  (2) Only the latest TRAIL_BOOTS_MAX are told apart. Older ones are one boot with nonce 0, which fits any other.
- *  (3) firm: forks at a start below it are out of the question, as every member's copy was compared. A boot that
- *      starts at or above it is loose: its entries travel with the versions that they superseded (older.h), so that
- *      whoever holds them can take them off the replica again. At most TRAIL_LOOSE_MAX boots are loose. */
+ *  (3) firm: a boot that starts below it stays with the replica for good. One that starts at or above it is loose: its
+ *      entries travel with the versions that they superseded (keyspace_older.h), so that whoever holds them can take
+ *      them off the replica again. At most TRAIL_LOOSE_MAX boots are loose.
+ *  (4) pledged >= firm: a boot that starts below it is not taken off by whoever holds this trail, unless somebody who
+ *      had not pledged yet did so. Once all have pledged, nobody can, and the boot becomes firm. */
 #ifndef QUIPU_COUNT_TRAIL_H
 #define QUIPU_COUNT_TRAIL_H
 
@@ -27,7 +29,7 @@ struct boot {
 struct trail {
     struct boot *boots;
     uint32_t count, cap;
-    uint64_t firm;
+    uint64_t firm, pledged;
 };
 
 void trail_release(struct trail *t);
@@ -40,8 +42,9 @@ const struct boot *trail_boot_from(const struct trail *t, uint64_t start);
 /* A boot begins after start, which is not below any other's. One without a seq of its own gives its place to the new
  * one. ERR_NOMEM changes nothing. */
 MUST_USE enum err trail_extend(struct trail *t, uint64_t start, uint64_t nonce);
-/* Raises only. */
+/* Both raise only. */
 void trail_set_firm(struct trail *t, uint64_t firm);
+void trail_set_pledged(struct trail *t, uint64_t pledged);
 /* Raises firm until at most loose_max boots are loose. */
 void trail_limit_loose(struct trail *t, uint32_t loose_max);
 /* Whether a loose boot starts in [from, to): an entry of seq `from` that one of seq `to` supersedes is to be kept. */

@@ -20,6 +20,7 @@ enum record_kind {
     RECORD_ENTRIES = 7,  /* a snapshot's block of entries */
     RECORD_TRAILS = 8,   /* which boots wrote what is known */
     RECORD_SPLIT = 9,    /* a replica was split at a fork */
+    RECORD_PLEDGES = 10, /* boots that are not to be split off */
 };
 enum action_kind {
     ACTION_APPEND,   /* write these records to the journal as append `number`; sync at once, or soon under async */

@@ -82,6 +82,7 @@ static enum err commit_take(struct node *n, struct commit *c)
         .nonce = n->nonce,
         .base = trail_nonce_at(replicas_trail(n->replicas, n->own), n->own_seq),
         .firm = replicas_trail(n->replicas, n->own)->firm,
+        .pledged = replicas_trail(n->replicas, n->own)->pledged,
         .from = n->own_seq,
     };
     static const uint8_t frame_head[FRAME_HEAD_BYTES];
@@ -125,7 +126,7 @@ static void members_record(struct node *n, struct record *records, uint32_t *cou
 static void commit_emit(struct node *n, struct commit *c)
 {
     uint32_t held = n->commits.held_count;
-    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 1 + held + c->incoming.count) * sizeof *records);
+    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 2 + held + c->incoming.count) * sizeof *records);
     struct action *a = records ? node_act(n, ACTION_APPEND) : NULL;
     if (!a) {
         mem_free(records);
@@ -135,6 +136,7 @@ static void commit_emit(struct node *n, struct commit *c)
     uint32_t count = 0;
     for (uint32_t i = 0; i < held; i++) records[count++] = n->commits.held[i];
     n->commits.held_count = 0;
+    if (n->pledges_due) records[count++] = identity_pledges_record(n, c->number);
     if (c->number == 1 || n->members_changed || n->identity_changed) members_record(n, records, &count);
     if (c->frame)
         records[count++] =
@@ -173,7 +175,7 @@ void commit_begin(struct node *n)
     struct commits *c = &n->commits;
     if (n->failed || !append_may_begin(n)) return;
     bool is_due = c->appended == 0 || c->appended < c->drain || c->held_count > 0;
-    bool has_more = n->members_changed || n->incoming.count > 0 || keyspace_is_dirty(n->keyspace);
+    bool has_more = n->members_changed || n->pledges_due || n->incoming.count > 0 || keyspace_is_dirty(n->keyspace);
     if (n->commits_held || (!is_due && !has_more)) return;
     if (c->count == c->cap && commits_grow(c) != ERR_OK) {
         n->failed = true;
@@ -257,6 +259,7 @@ void commit_synced(struct node *n, uint64_t append)
         c->count--;
     }
     if (append > c->synced) c->synced = append;
+    fork_pledged(n, append);
     mark_told(n);
     if (c->snapshot == SNAPSHOT_WAITING && c->synced >= c->snapshot_after) {
         struct action *a = node_act(n, ACTION_SNAPSHOT);

@@ -11,8 +11,9 @@
  *  (2) Whoever was split tells those that still hold the old form, and takes no more of it: the boot is `gone`.
  *  (3) The owner of a boot that gives way goes on under the id that was split off. What only others hold of its own
  *      replica it fetches like any replica's.
- *  (4) A boot is loose until its owner has compared notes with every member, see fork_verify. If neither of two boots is
- *      loose, nothing can be told apart: the alarm is NOTICE_HISTORIES, and both sides keep what they have.
+ *  (4) A boot is loose until its owner has compared notes with every member, and all have pledged not to split it off by
+ *      their own judgement (fork_verify). A pledge is on disk before it is given. If neither of two boots is loose
+ *      any more, nothing can be told apart: the alarm is NOTICE_HISTORIES, and both sides keep what they have.
  *  (5) A split is a record of its own in the journal, at a place where nothing else is under way: no append, no
  *      snapshot. So a replay comes to the same. */
 #include "base/alloc.h"
@@ -73,10 +74,7 @@ bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_it
         fits = false; /* nobody knows more of this node than its own disk */
     l->digest.claims[replica].gone = gone;
     if (!fits) tell_trail(n, l, replica, gone ? item->nonce : 0);
-    if (fits && replica != n->own && item->firm > trail->firm && item->known <= held(n, replica)) {
-        trail_set_firm(trail, item->firm);
-        keyspace_prune(n->keyspace, replica);
-    }
+    if (fits && replica != n->own && item->known <= held(n, replica)) fork_pledge(n, replica, item->pledged, item->firm);
     return fits;
 }
 
@@ -130,8 +128,12 @@ static void compare(struct node *n, struct peer_link *l, uint32_t replica, const
     }
     if (!parted) return;
     const struct boot *here = trail_boot_from(mine, fork), *there = trail_boot_from(theirs, fork);
-    bool here_gives = here && fork >= mine->firm;
-    bool there_gives = there && fork >= theirs->firm;
+    bool here_can = here && fork >= mine->firm, there_can = there && fork >= theirs->firm;
+    bool here_gives = here_can && fork >= mine->pledged, there_gives = there_can && fork >= theirs->pledged;
+    if (!here_gives && !there_gives) { /* the other side comes to the same */
+        here_gives = here_can && (!there_can || here->nonce > there->nonce);
+        there_gives = there_can && !here_gives;
+    }
     if (here_gives) give_way(n, replica, fork);
     if (there_gives) send_trail(n, l, replica, there->nonce, false);
     if (!here_gives && !there_gives) alarm(n, l, replica);
@@ -174,7 +176,7 @@ void fork_trail(struct node *n, struct peer_link *l, struct bytes body)
 
 void fork_copy_met(struct node *n)
 {
-    if (!n->verified) give_way(n, n->own, n->boot_start);
+    if (n->boot_start >= replicas_trail(n->replicas, n->own)->pledged) give_way(n, n->own, n->boot_start);
 }
 
 void fork_own_trail(struct node *n)
@@ -182,28 +184,74 @@ void fork_own_trail(struct node *n)
     struct trail *trail = replicas_trail(n->replicas, n->own);
     /* A boot that wrote nothing proves nothing for the next one, which starts at the same place. */
     if (trail->firm > n->own_seq) trail->firm = n->own_seq;
+    if (trail->pledged > n->own_seq) trail->pledged = n->own_seq;
     n->boot_start = n->own_seq;
     trail_limit_loose(trail, TRAIL_LOOSE_MAX - 1);
     if (trail_extend(trail, n->own_seq, n->nonce) != ERR_OK) n->failed = true;
 }
 
-/* Every member has shown what it has of this node, and it fits. A node that never had a member has nobody to vouch for
- * its disk. */
+void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t firm)
+{
+    const struct trail *trail = replicas_trail(n->replicas, replica);
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync || sync->split_due) return;
+    if (pledged <= trail->pledged && firm <= trail->firm) return;
+    if (pledged <= sync->pledge_due && firm <= sync->firm_due) return;
+    if (pledged > sync->pledge_due) sync->pledge_due = pledged;
+    if (firm > sync->firm_due) sync->firm_due = firm;
+    sync->pledge_append = 0;
+    n->pledges_due = true;
+}
+
+/* Everybody is to hear of it. */
+static void tell_all(struct node *n)
+{
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[i];
+        if (l->stage == LINK_TALKING && l->digest.told_whole) gossip_tell(n, l, REPLICA_NONE);
+    }
+}
+
+void fork_pledged(struct node *n, uint64_t append)
+{
+    bool changed = false;
+    for (uint32_t i = 1; i < n->syncs_count; i++) {
+        struct replica_sync *sync = &n->syncs[i];
+        if (sync->pledge_append == 0 || sync->pledge_append > append) continue;
+        struct trail *trail = replicas_trail(n->replicas, i);
+        if (i == n->own && trail->pledged <= n->boot_start) n->unpledged_to = n->own_seq;
+        trail_set_pledged(trail, sync->pledge_due);
+        if (sync->firm_due > trail->firm) {
+            trail_set_firm(trail, sync->firm_due);
+            keyspace_prune(n->keyspace, i);
+        }
+        sync->pledge_append = sync->pledge_due = sync->firm_due = 0;
+        changed = true;
+    }
+    if (changed) tell_all(n);
+}
+
+/* First every member has shown what it has of this node, and it fits: then this node pledges, and whoever hears of it. Who
+ * may hold entries from before that must say so; then the boot is firm. A node that never had a member has nobody to
+ * vouch for its disk. */
 void fork_verify(struct node *n)
 {
+    const struct trail *trail = replicas_trail(n->replicas, n->own);
     uint32_t checked = 0;
-    if (n->verified || sync_of(n, n->own)->split_due) return;
+    bool pledged = true;
+    if (trail->firm > n->boot_start) return;
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         const struct member *m = &n->members.members[i];
         if (m->state == MEMBER_LEFT) continue;
         if (!m->checked) return;
+        pledged = pledged && m->pledged > n->boot_start;
         checked++;
     }
     if (checked == 0) return;
-    n->verified = true;
-    trail_set_firm(replicas_trail(n->replicas, n->own), n->boot_start + 1);
-    keyspace_prune(n->keyspace, n->own);
-    for (uint32_t i = 0; i < n->links_count; i++) n->links[i]->tell_due = n->links[i]->digest.told_whole;
+    if (trail->pledged <= n->boot_start)
+        fork_pledge(n, n->own, n->boot_start + 1, 0);
+    else if (pledged || n->unpledged_to <= n->boot_start)
+        fork_pledge(n, n->own, n->boot_start + 1, n->boot_start + 1);
 }
 
 /* --- Carrying it out --- */
@@ -259,6 +307,7 @@ static void own_moved(struct node *n)
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         n->members.members[i].confirmed = 0;
         n->members.members[i].checked = false;
+        n->members.members[i].pledged = 0;
     }
 }
 

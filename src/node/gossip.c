@@ -33,7 +33,7 @@ struct replica_sync *sync_of(struct node *n, uint32_t replica)
     return &n->syncs[replica];
 }
 
-/* The boot that wrote an accepted block, and what its sender held for firm. */
+/* Which boot wrote an accepted block. */
 static enum err trail_note(struct node *n, const struct incoming *item)
 {
     const struct block_head *head = &item->head;
@@ -43,9 +43,11 @@ static enum err trail_note(struct node *n, const struct incoming *item)
     return is_known ? ERR_OK : trail_extend(trail, head->from, head->nonce);
 }
 
+/* What the block's writer held for settled holds here too: the block is in the journal. */
 static void note_firm(struct node *n, const struct incoming *item)
 {
     struct trail *trail = replicas_trail(n->replicas, item->replica);
+    trail_set_pledged(trail, item->head.pledged);
     if (item->head.firm <= trail->firm) return;
     trail_set_firm(trail, item->head.firm);
     keyspace_prune(n->keyspace, item->replica);
@@ -170,6 +172,7 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
 /* What the peer says of each replica in this digest; whether what it says of this node's own fits. */
 static bool claims_fit(struct node *n, struct peer_link *l, struct bytes body)
 {
+    struct member *member = &n->members.members[l->member];
     bool whole, own_fits = true;
     struct reader items;
     struct digest_item item;
@@ -177,7 +180,9 @@ static bool claims_fit(struct node *n, struct peer_link *l, struct bytes body)
     while (digest_next(&items, &item)) {
         uint32_t replica = replicas_find(n->replicas, &item.replica);
         bool fits = fork_claim_fits(n, l, &item, replica);
-        if (replica == n->own) own_fits = fits;
+        if (replica != n->own) continue;
+        own_fits = fits;
+        if (fits) member->pledged = item.pledged;
     }
     return own_fits;
 }

@@ -42,8 +42,9 @@ static void write_vector(const struct node *n, struct buffer *out)
     for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
         const struct known *known = replicas_known(n->replicas, i);
         if (known->known == 0) continue; /* hearsay, from a digest or another's reset */
-        uint64_t firm = replicas_trail(n->replicas, i)->firm;
-        struct digest_item item = { *replicas_id(n->replicas, i), known->known, known->durable, known->nonce, firm };
+        const struct trail *trail = replicas_trail(n->replicas, i);
+        struct digest_item item = { *replicas_id(n->replicas, i), known->known,  known->durable,
+                                    known->nonce,                 trail->firm, trail->pledged };
         digest_put(out, &item);
     }
 }
@@ -54,6 +55,24 @@ static void write_trails(const struct node *n, struct buffer *out)
         struct trail_item item = { *replicas_id(n->replicas, i), replicas_known(n->replicas, i)->known, 0, false };
         if (item.known > 0) trail_put(out, &item, replicas_trail(n->replicas, i));
     }
+}
+
+/* Those that wait to be written; they are on disk with that append. */
+struct record identity_pledges_record(struct node *n, uint64_t append)
+{
+    struct buffer out = { 0 };
+    struct record record;
+    for (uint32_t i = 1; i < n->syncs_count; i++) {
+        struct replica_sync *sync = &n->syncs[i];
+        if ((sync->pledge_due == 0 && sync->firm_due == 0) || sync->pledge_append != 0) continue;
+        sync->pledge_append = append;
+        buffer_id(&out, replicas_id(n->replicas, i));
+        buffer_u64(&out, sync->pledge_due);
+        buffer_u64(&out, sync->firm_due);
+    }
+    n->pledges_due = false;
+    record_from(n, RECORD_PLEDGES, &out, &record);
+    return record;
 }
 
 struct record identity_split_record(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce)
@@ -167,6 +186,24 @@ static enum err recover_trails(struct node *n, struct bytes record)
     return items.failed ? ERR_CORRUPT : ERR_OK;
 }
 
+static enum err recover_pledges(struct node *n, struct bytes record)
+{
+    struct reader r;
+    reader_init(&r, record);
+    while (reader_left(&r) > 0) {
+        uint32_t replica;
+        struct id128 id = reader_id(&r);
+        uint64_t pledged = reader_u64(&r), firm = reader_u64(&r);
+        enum err err = r.failed ? ERR_CORRUPT : replicas_intern(n->replicas, &id, &replica);
+        if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        trail_set_pledged(replicas_trail(n->replicas, replica), pledged);
+        if (firm <= replicas_trail(n->replicas, replica)->firm) continue;
+        trail_set_firm(replicas_trail(n->replicas, replica), firm);
+        keyspace_prune(n->keyspace, replica);
+    }
+    return ERR_OK;
+}
+
 static enum err recover_split(struct node *n, struct bytes record)
 {
     struct reader r;
@@ -214,6 +251,8 @@ enum err node_recover(void *node, uint8_t kind, struct bytes record)
         return recover_vector(n, record);
     case RECORD_TRAILS:
         return recover_trails(n, record);
+    case RECORD_PLEDGES:
+        return recover_pledges(n, record);
     case RECORD_SPLIT:
         return recover_split(n, record);
     default:
@@ -241,6 +280,7 @@ static enum err settle_recovered(struct node *n)
         replicas_raise_durable(n->replicas, i, known);
         sync->accepted = known;
         recent_init(&sync->recent, i == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
+        keyspace_prune(n->keyspace, i);
     }
     n->own_seq = replicas_known(n->replicas, n->own)->known;
     fork_own_trail(n);

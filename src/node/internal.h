@@ -49,6 +49,8 @@ struct replica_sync {
     uint32_t stalled_rounds;
     bool split_due; /* it is to be split at `fork`; nothing of it is taken in until then */
     uint64_t fork;
+    uint64_t pledge_due, firm_due; /* for the trail, once that is on disk */
+    uint64_t pledge_append;        /* by which it is; 0: it is to be written */
     struct recent recent;
 };
 
@@ -57,7 +59,7 @@ struct node {
     uint32_t heartbeat_ms;
     bool durability_sync, started, failed, fenced, ready, stopping, stopped;
     bool identity_recovered, journal_full;
-    bool verified;                            /* see fork.c, (4) */
+    bool pledges_due; /* some are to be written */
     bool splits_due, commits_held;            /* no commit may begin */
     bool identity_changed;                    /* to be written to the journal */
     bool members_changed, members_untold; /* to be written to the journal; to be sent to the peers */
@@ -70,6 +72,7 @@ struct node {
     uint32_t own;
     uint64_t own_seq, nonce;    /* seq given last */
     uint64_t boot_start;        /* seq after which this boot began */
+    uint64_t unpledged_to;      /* own entries up to this seq left before the pledge was made */
     struct replica_sync *syncs; /* by replica index */
     uint32_t syncs_count;
     struct membership members;
@@ -95,6 +98,7 @@ bool node_may_answer(const struct peer_link *l);
 void node_fail(struct node *n, enum err err); /* ERR_OK is fine; ERR_NOMEM is remembered; else broken logic */
 
 /* identity.c */
+struct record identity_pledges_record(struct node *n, uint64_t append);
 struct record identity_split_record(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce);
 void identity_records(struct node *n, struct record *records, uint32_t *count, bool with_vector);
 #define IDENTITY_RECORDS_MAX 5u
@@ -131,6 +135,8 @@ void fork_trail(struct node *n, struct peer_link *l, struct bytes body);
 void fork_copy_met(struct node *n); /* another process runs under the own replica's id */
 void fork_own_trail(struct node *n);
 void fork_verify(struct node *n);
+void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t firm);
+void fork_pledged(struct node *n, uint64_t append); /* up to this one appends are on disk */
 void fork_step(struct node *n);
 MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce, uint32_t *ret_to);
 
