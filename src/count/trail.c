@@ -62,16 +62,14 @@ static void forget_oldest(struct trail *t)
 
 enum err trail_extend(struct trail *t, uint64_t start, uint64_t nonce)
 {
-    struct boot *last = t->count > 0 ? &t->boots[t->count - 1] : NULL;
-    REQUIRE(!last || start >= last->start);
-    if (last && last->start == start) {
-        last->nonce = nonce;
-        return ERR_OK;
-    }
+    REQUIRE(t->count == 0 || start >= t->boots[t->count - 1].start);
     enum err err = trail_reserve(t, t->count + 1);
     if (err != ERR_OK) return err;
+    if (t->count > 0 && t->boots[t->count - 1].start == start) t->count--;
     if (t->count == TRAIL_BOOTS_MAX) forget_oldest(t);
     t->boots[t->count++] = (struct boot){ start, nonce };
+    if (t->firm > start) t->firm = start;
+    if (t->pledged > start) t->pledged = start;
     return ERR_OK;
 }
 

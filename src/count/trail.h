@@ -40,7 +40,7 @@ uint64_t trail_end_after(const struct trail *t, uint64_t seq);
 /* The boot that begins exactly there, or NULL. */
 const struct boot *trail_boot_from(const struct trail *t, uint64_t start);
 /* A boot begins after start, which is not below any other's. One without a seq of its own gives its place to the new
- * one. ERR_NOMEM changes nothing. */
+ * one, which is loose whatever that was. ERR_NOMEM changes nothing. */
 MUST_USE enum err trail_extend(struct trail *t, uint64_t start, uint64_t nonce);
 /* Both raise only. */
 void trail_set_firm(struct trail *t, uint64_t firm);

@@ -182,9 +182,6 @@ void fork_copy_met(struct node *n)
 void fork_own_trail(struct node *n)
 {
     struct trail *trail = replicas_trail(n->replicas, n->own);
-    /* A boot that wrote nothing proves nothing for the next one, which starts at the same place. */
-    if (trail->firm > n->own_seq) trail->firm = n->own_seq;
-    if (trail->pledged > n->own_seq) trail->pledged = n->own_seq;
     n->boot_start = n->own_seq;
     trail_limit_loose(trail, TRAIL_LOOSE_MAX - 1);
     if (trail_extend(trail, n->own_seq, n->nonce) != ERR_OK) n->failed = true;
