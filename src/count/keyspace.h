@@ -141,8 +141,8 @@ MUST_USE enum err keyspace_join_older(struct keyspace *k, uint32_t replica, uint
 void keyspace_prune(struct keyspace *k, uint32_t replica);
 /* Takes everything that the replica's entries got above fork off them and makes it `to`'s: an entry of seq q above fork,
  * which was (p, net) when the fork's boot began, becomes that again, and `to` gets (q, what net rose by). No value
- * changes. Of the own replica: only while writes are refused and nothing is pending or on its way; `to` becomes the
- * own one. ERR_NOMEM: a part is done, and the same call goes on with it. */
+ * changes. Of the own replica: only while writes are refused and nothing is pending or on its way, and
+ * keyspace_set_own is to follow. ERR_NOMEM: a part is done, and the same call goes on with it. */
 MUST_USE enum err keyspace_split(struct keyspace *k, uint32_t replica, uint64_t fork, uint32_t to);
 
 /* Writes the cell's durable entry of `replica` to the block if its seq is exactly `seq`; false if it has moved on. */

@@ -131,7 +131,6 @@ enum err keyspace_split(struct keyspace *k, uint32_t replica, uint64_t fork, uin
             spinlock_give(&s->lock);
         }
     }
-    if (err == ERR_OK && split.is_own) keyspace_set_own(k, to);
     return err;
 }
 

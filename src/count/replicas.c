@@ -166,22 +166,22 @@ struct trail *replicas_trail(const struct replicas *r, uint32_t index)
     return &chunk_of(r, index)->trails[index % CHUNK_SLOTS];
 }
 
-enum err replicas_split(struct replicas *r, uint32_t index, uint64_t fork, uint32_t to)
+enum err replicas_split_last(struct replicas *r, uint32_t index, uint32_t to)
 {
     struct known *from = known_of(r, index), *rest = known_of(r, to);
     struct trail *trail = replicas_trail(r, index), *rest_trail = replicas_trail(r, to);
+    REQUIRE(trail->count > 0);
+    const uint64_t start = trail->boots[trail->count - 1].start;
     struct trail split;
-    enum err err = trail_split(trail, fork, &split);
+    enum err err = trail_split_last(trail, &split);
     if (err != ERR_OK) return err;
-    if (from->known > fork && from->known > rest->known) {
-        trail_release(rest_trail);
-        *rest_trail = split;
-        *rest = *from;
-    } else {
-        trail_release(&split);
-    }
-    if (from->known > fork) from->known = fork;
-    if (from->durable > fork) from->durable = fork;
+    trail_release(rest_trail);
+    *rest_trail = split;
+    if (from->known > start && from->known > rest->known) rest->known = from->known;
+    if (from->durable > start && from->durable > rest->durable) rest->durable = from->durable;
+    rest->nonce = trail_nonce_at(rest_trail, rest->known);
+    if (from->known > start) from->known = start;
+    if (from->durable > start) from->durable = start;
     from->nonce = trail_nonce_at(trail, from->known);
     return ERR_OK;
 }

@@ -7,7 +7,7 @@
  *  (1) known: every live entry of the replica up to this seq is in the keyspace, at that seq or a later one.
  *  (2) durable <= known: the same, and also on this node's disk.
  *  (3) nonce: of the owner's boot that wrote seq `known`; 0 when nobody remembers.
- *  (4) A replica may be split: its history from a fork on becomes a replica of its own, see trail.h. That alone lowers
+ *  (4) A replica may be split: what its last boot wrote becomes a replica of its own, see trail.h. That alone lowers
  *      `known`. */
 #ifndef QUIPU_COUNT_REPLICAS_H
 #define QUIPU_COUNT_REPLICAS_H
@@ -47,7 +47,7 @@ void replicas_raise_durable(struct replicas *r, uint32_t index, uint64_t seq);
 
 /* Which boots wrote what is known, and what was accepted beyond it. Good until ids are added. */
 struct trail *replicas_trail(const struct replicas *r, uint32_t index);
-/* Whatever lies above fork becomes `to`'s, which has at most the same already. ERR_NOMEM changes nothing. */
-MUST_USE enum err replicas_split(struct replicas *r, uint32_t index, uint64_t fork, uint32_t to);
+/* What the last boot of the trail wrote becomes `to`'s. ERR_NOMEM changes nothing. */
+MUST_USE enum err replicas_split_last(struct replicas *r, uint32_t index, uint32_t to);
 
 #endif

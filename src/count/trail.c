@@ -113,15 +113,14 @@ bool trail_fork(const struct trail *a, uint64_t a_known, const struct trail *b, 
     return at < common;
 }
 
-enum err trail_split(struct trail *t, uint64_t fork, struct trail *ret_rest)
+enum err trail_split_last(struct trail *t, struct trail *ret_rest)
 {
-    uint32_t kept = boots_below(t, fork);
-    struct trail rest = { .firm = 1, .pledged = 1 }; /* nobody but the boot split off can begin that id */
-    enum err err = trail_reserve(&rest, t->count - kept);
+    struct trail rest = { 0 };
+    REQUIRE(t->count > 0);
+    enum err err = trail_extend(&rest, 0, t->boots[t->count - 1].nonce);
     if (err != ERR_OK) return err;
-    for (uint32_t i = kept; i < t->count; i++) rest.boots[rest.count++] = t->boots[i];
-    if (rest.count > 0) rest.boots[0].start = 0;
-    t->count = kept;
+    trail_set_firm(&rest, 1); /* nobody but that boot can begin this id */
+    t->count--;
     *ret_rest = rest;
     return ERR_OK;
 }

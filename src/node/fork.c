@@ -5,9 +5,10 @@
  * makes a second process write on from a state of a replica from which another wrote on before. Each process life has
  * a nonce, so (seq, nonce) names a history; what a node claims, asks for and sends bears it (count/trail.h). Where it
  * does not fit, both sides show their trails and find the fork: the last seq that is common.
- *  (1) A boot that began exactly at the fork gives way, if it is loose: what it and its successors wrote is split off the
- *      replica, on every node that holds any of it, by that node alone, with the same id for what is split off. Both boots
- *      may give way. No value changes by a split, and nothing is fetched or taken back.
+ *  (1) A boot that began exactly at the fork gives way, if it is loose: what it and each of its successors wrote is split
+ *      off the replica, on every node that holds any of it, by that node alone, each boot's part under an id made of its
+ *      nonce, so that all come to the same in any order. Both boots may give way. No value changes by a split, and
+ *      nothing is fetched or taken back.
  *  (2) Whoever was split tells those that still hold the old form, and takes no more of it: the boot is `gone`.
  *  (3) The owner of a boot that gives way goes on under the id that was split off. What only others hold of its own
  *      replica it fetches like any replica's.
@@ -280,14 +281,38 @@ static void sync_reset(struct node *n, uint32_t replica)
     recent_init(&sync->recent, replica == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
 }
 
-/* Also at recovery. *ret_to is what the split-off part is from now on. */
-enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce, uint32_t *ret_to)
+static enum err split_id(struct node *n, uint32_t replica, uint64_t nonce, uint32_t *ret_to)
 {
     struct id128 id = trail_split_id(replicas_id(n->replicas, replica), nonce);
-    enum err err = replicas_intern(n->replicas, &id, ret_to);
-    if (err == ERR_OK) err = keyspace_split(n->keyspace, replica, fork, *ret_to);
-    if (err == ERR_OK) err = replicas_split(n->replicas, replica, fork, *ret_to);
-    if (err == ERR_OK && replica == n->own) n->own = *ret_to;
+    return replicas_intern(n->replicas, &id, ret_to);
+}
+
+/* What the last boot wrote. */
+static enum err split_last(struct node *n, uint32_t replica, struct boot last)
+{
+    uint32_t to;
+    enum err err = split_id(n, replica, last.nonce, &to);
+    if (err == ERR_OK) err = keyspace_split(n->keyspace, replica, last.start, to);
+    if (err == ERR_OK) err = replicas_split_last(n->replicas, replica, to);
+    if (err == ERR_OK && n->started) sync_reset(n, to);
+    return err;
+}
+
+/* Also at recovery. own_nonce: of the boot under whose id this node goes on; 0 if the replica is not its own. */
+enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce)
+{
+    const struct trail *trail = replicas_trail(n->replicas, replica);
+    enum err err = ERR_OK;
+    while (err == ERR_OK && trail->count > 0 && trail->boots[trail->count - 1].start >= fork) {
+        err = split_last(n, replica, trail->boots[trail->count - 1]);
+        trail = replicas_trail(n->replicas, replica);
+    }
+    if (err == ERR_OK && own_nonce != 0) {
+        err = split_id(n, replica, own_nonce, &n->own);
+        if (err == ERR_OK) err = keyspace_split(n->keyspace, replica, fork, n->own);
+        if (err == ERR_OK) keyspace_set_own(n->keyspace, n->own);
+    }
+    if (err == ERR_OK && n->started) sync_reset(n, replica);
     return err;
 }
 
@@ -295,9 +320,7 @@ enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t no
 static void own_moved(struct node *n)
 {
     n->own_seq = replicas_known(n->replicas, n->own)->known;
-    struct trail *trail = replicas_trail(n->replicas, n->own);
-    if (trail->count == 0 && trail_extend(trail, 0, n->nonce) != ERR_OK) n->failed = true;
-    n->boot_start = trail->count > 0 ? trail->boots[trail->count - 1].start : 0;
+    n->boot_start = n->unpledged_to = 0;
     n->identity_changed = true;
     shared_drop(n->fresh.frame);
     n->fresh = (struct fresh){ 0 };
@@ -308,11 +331,12 @@ static void own_moved(struct node *n)
     }
 }
 
-static void tell_split(struct node *n, uint32_t replica, uint32_t to, uint64_t fork, bool was_own)
+static void tell_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce, bool was_own)
 {
     char before[33], after[33], detail[80];
+    struct id128 id = trail_split_id(replicas_id(n->replicas, replica), nonce);
     id128_hex(replicas_id(n->replicas, replica), before);
-    id128_hex(replicas_id(n->replicas, to), after);
+    id128_hex(&id, after);
     memcpy(detail, before, 32);
     memcpy(detail + 32, " to ", 4);
     memcpy(detail + 36, after, 33);
@@ -326,18 +350,15 @@ static void carry_out(struct node *n, uint32_t replica)
     bool is_own = replica == n->own;
     n->syncs[replica].split_due = false;
     if (!boot && !is_own) return;
-    uint64_t nonce = boot ? boot->nonce : n->nonce;
-    uint32_t to;
-    enum err err = fork_split(n, replica, fork, nonce, &to);
-    if (err == ERR_OK) err = commit_hold_split(n, replica, fork, nonce);
+    uint64_t nonce = is_own ? n->nonce : boot->nonce;
+    enum err err = fork_split(n, replica, fork, is_own ? nonce : 0);
+    if (err == ERR_OK) err = commit_hold_split(n, replica, fork, is_own ? nonce : 0);
     if (err != ERR_OK) {
         n->failed = true;
         return;
     }
     if (is_own) own_moved(n);
-    sync_reset(n, replica);
-    sync_reset(n, to);
-    tell_split(n, replica, to, fork, is_own);
+    tell_split(n, replica, fork, nonce, is_own);
     n->view_version++;
 }
 

@@ -210,10 +210,10 @@ static enum err recover_split(struct node *n, struct bytes record)
     reader_init(&r, record);
     struct id128 id = reader_id(&r);
     uint64_t fork = reader_u64(&r), nonce = reader_u64(&r);
-    uint32_t replica, to;
-    if (reader_end(&r) != ERR_OK || nonce == 0) return ERR_CORRUPT;
+    uint32_t replica;
+    if (reader_end(&r) != ERR_OK) return ERR_CORRUPT;
     enum err err = replicas_intern(n->replicas, &id, &replica);
-    if (err == ERR_OK) err = fork_split(n, replica, fork, nonce, &to);
+    if (err == ERR_OK) err = fork_split(n, replica, fork, nonce);
     return err == ERR_OK || err == ERR_NOMEM ? err : ERR_CORRUPT;
 }
 

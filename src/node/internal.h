@@ -138,7 +138,7 @@ void fork_verify(struct node *n);
 void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t firm);
 void fork_pledged(struct node *n, uint64_t append); /* up to this one appends are on disk */
 void fork_step(struct node *n);
-MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t nonce, uint32_t *ret_to);
+MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce);
 
 /* lanes.c */
 void lanes_pump(struct node *n, struct peer_link *l);
