@@ -195,6 +195,12 @@ static bool is_net(int128 net)
     return net >= -NET_MAX && net <= NET_MAX;
 }
 
+/* May be subtracted from another. */
+static bool is_half(const struct entry *entry, const struct extras *x)
+{
+    return is_net(2 * entry->net) && (!x || is_net(2 * x->self_base.net));
+}
+
 static void require_list_sound(const struct base_list *list)
 {
     for (uint32_t i = 0; i < list->count; i++) {
@@ -227,7 +233,9 @@ static void require_put_sound(const struct block_writer *w, struct bytes name, c
     for (uint32_t i = 0; i < count; i++) {
         REQUIRE(older[i].seq > 0 && older[i].seq < (i > 0 ? older[i - 1].seq : entry->seq));
         require_version_sound(&older[i]);
+        REQUIRE(is_half(&older[i], older[i].extras));
     }
+    REQUIRE(count == 0 || is_half(entry, entry->extras));
 }
 
 /* What two versions of an entry have each of their own, behind its seq. */
@@ -411,7 +419,10 @@ static struct parsed_list parse_versions(struct reader *in, const struct id128 *
     reader_expect(in, count > 0 && count <= BLOCK_OLDER_MAX);
     struct parsed_list list = { *in, count };
     struct parsed older;
-    for (uint8_t i = 0; i < count && !in->failed; i++) parse_older(in, owner, &seq, &older);
+    for (uint8_t i = 0; i < count && !in->failed; i++) {
+        parse_older(in, owner, &seq, &older);
+        reader_expect(in, is_half(&older.entry, older.parts ? &older.extras : NULL));
+    }
     return list;
 }
 
@@ -424,7 +435,10 @@ static enum err parse_entry(struct reader *in, const struct block_head *head, ui
     reader_expect(in, (flags & ~(FLAG_EXTRAS | FLAG_OLDER)) == 0);
     parse_version(in, &head->replica, flags, p);
     p->older = (struct parsed_list){ .count = 0 };
-    if (!in->failed && flags & FLAG_OLDER) p->older = parse_versions(in, &head->replica, p->entry.seq);
+    if (!in->failed && flags & FLAG_OLDER) {
+        reader_expect(in, is_half(&p->entry, p->parts ? &p->extras : NULL));
+        p->older = parse_versions(in, &head->replica, p->entry.seq);
+    }
     return in->failed ? ERR_CORRUPT : ERR_OK;
 }
 

@@ -12,7 +12,8 @@
  *   entry: seq step, signed varint (from the entry before, at first from `from`) | name length varint, name |
  *          flags u8 | net, signed varint | extras by flag | older versions by flag
  *
- * Older versions: those that it superseded and that a loose boot, one starting at or above firm, came between.
+ * Older versions: those that it superseded and that a loose boot, one starting at or above firm, came between. No net
+ * of an entry that has them is beyond NET_MAX / 2, so that the difference of any two is a net.
  *
  * docs/FORMATS.md has the extras and a worked example. An entry's bytes can be skipped or copied, not guessed:
  * unknown flags are damage, new ones need a feature bit of the link and a new journal version. */
