@@ -175,8 +175,12 @@ enum err replicas_split_last(struct replicas *r, uint32_t index, uint32_t to)
     struct trail split;
     enum err err = trail_split_last(trail, &split);
     if (err != ERR_OK) return err;
-    trail_release(rest_trail);
-    *rest_trail = split;
+    if (rest_trail->count == 0) { /* else more was heard of it already */
+        trail_release(rest_trail);
+        *rest_trail = split;
+    } else {
+        trail_release(&split);
+    }
     if (from->known > start && from->known > rest->known) rest->known = from->known;
     if (from->durable > start && from->durable > rest->durable) rest->durable = from->durable;
     rest->nonce = trail_nonce_at(rest_trail, rest->known);
