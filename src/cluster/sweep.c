@@ -140,7 +140,12 @@ static void visit_counter(void *context, const struct visit *visit)
     for (uint32_t i = 0; i < visit->count && s->err == ERR_OK; i++) {
         const struct share *share = &visit->shares[i];
         uint16_t at = share->replica < s->index_count ? s->index[share->replica] : 0;
-        if (at > 0) s->err = gather(&s->gathered[at - 1], share->entry.seq, visit->cell);
+        if (at == 0) continue;
+        s->err = gather(&s->gathered[at - 1], share->entry.seq, visit->cell);
+        struct entry older[BLOCK_OLDER_MAX];
+        uint32_t older_count = visit_older(visit, share, older);
+        for (uint32_t k = 0; k < older_count && s->err == ERR_OK; k++)
+            s->err = gather(&s->gathered[at - 1], older[k].seq, visit->cell);
     }
 }
 

@@ -145,7 +145,9 @@ void keyspace_prune(struct keyspace *k, uint32_t replica);
  * keyspace_set_own is to follow. ERR_NOMEM: a part is done, and the same call goes on with it. */
 MUST_USE enum err keyspace_split(struct keyspace *k, uint32_t replica, uint64_t fork, uint32_t to);
 
-/* Writes the cell's durable entry of `replica` to the block if its seq is exactly `seq`; false if it has moved on. */
+/* Writes the cell's durable entry of `replica` to the block if its seq is exactly `seq`, or the older version of it that
+ * is kept and has that seq: who is to know the replica up to there needs it as well, should the boots since be split off.
+ * False if it has moved on. */
 bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq, struct block_writer *block);
 
 #endif

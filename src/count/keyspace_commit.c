@@ -409,23 +409,31 @@ enum err keyspace_join(struct keyspace *k, uint32_t replica, uint64_t hash, stru
     return keyspace_join_older(k, replica, hash, name, entry, NULL, 0, ret_cell);
 }
 
+/* The version of that seq: the durable entry, or one that is kept beside it. seq 0: there is none. */
+static struct entry cell_version(const struct keyspace *k, const struct shard *s, cell_ref ref, uint32_t replica,
+                                 uint64_t seq)
+{
+    const struct cell *c = cell_ref_cell(s, ref);
+    if (cell_seq(c, replica) == seq) {
+        if (cell_is_full(c)) return full_find(c->full, replica)->entry;
+        return (struct entry){ .seq = seq, .net = c->open ? shard_open_record(s, c->open)->net_durable : c->net };
+    }
+    struct entry older[BLOCK_OLDER_MAX];
+    bool is_kept = older_find(keyspace_older(k, s), (uint32_t)ref, replica, seq + 1, older) > 0 && older[0].seq == seq;
+    return is_kept ? older[0] : (struct entry){ .seq = 0 };
+}
+
 bool keyspace_put_entry(struct keyspace *k, cell_ref cell, uint32_t replica, uint64_t seq, struct block_writer *block)
 {
+    REQUIRE(seq > 0);
     struct shard *s = cell_ref_shard(k, cell);
     spinlock_take(&s->lock);
-    const struct cell *c = cell_ref_cell(s, cell);
-    const bool is_there = seq > 0 && cell_seq(c, replica) == seq;
-    if (is_there) {
-        struct entry entry = { .seq = seq, .net = 0 };
-        if (cell_is_full(c)) {
-            entry = full_find(c->full, replica)->entry;
-        } else {
-            entry.net = c->open ? shard_open_record(s, c->open)->net_durable : c->net;
-        }
+    const struct entry entry = cell_version(k, s, cell, replica, seq);
+    if (entry.seq > 0) {
         struct entry older[BLOCK_OLDER_MAX];
         uint32_t older_count = older_find(keyspace_older(k, s), (uint32_t)cell, replica, seq, older);
-        block_put_older(block, k->replicas, cell_name(c), &entry, older, older_count);
+        block_put_older(block, k->replicas, cell_name(cell_ref_cell(s, cell)), &entry, older, older_count);
     }
     spinlock_give(&s->lock);
-    return is_there;
+    return entry.seq > 0;
 }
