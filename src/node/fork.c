@@ -175,9 +175,11 @@ void fork_trail(struct node *n, struct peer_link *l, struct bytes body)
     trail_release(&theirs);
 }
 
-void fork_copy_met(struct node *n)
+void fork_copy_met(struct node *n, struct peer_link *l)
 {
-    if (n->boot_start >= replicas_trail(n->replicas, n->own)->pledged) give_way(n, n->own, n->boot_start);
+    send_trail(n, l, n->own, 0, false);
+    /* Nothing lost by a new id, and two that have not written yet must not both begin under the old one. */
+    if (n->own_seq == n->boot_start) give_way(n, n->own, n->boot_start);
 }
 
 void fork_own_trail(struct node *n)
@@ -229,6 +231,12 @@ void fork_pledged(struct node *n, uint64_t append)
     if (changed) tell_all(n);
 }
 
+/* Within this time all that can reach each other have met after a start: members that nobody here knew among them. */
+static uint64_t meeting_ms(const struct node *n)
+{
+    return n->members.backoff_ms_max + n->members.backoff_ms_max / 4 + n->members.peer_timeout_ms;
+}
+
 /* First every member has shown what it has of this node, and it fits: then this node pledges, and whoever hears of it. Who
  * may hold entries from before that must say so; then the boot is firm. A node that never had a member has nobody to
  * vouch for its disk. */
@@ -245,7 +253,7 @@ void fork_verify(struct node *n)
         pledged = pledged && m->pledged > n->boot_start;
         checked++;
     }
-    if (checked == 0) return;
+    if (checked == 0 || n->now_ms - n->started_ms < meeting_ms(n)) return;
     if (trail->pledged <= n->boot_start)
         fork_pledge(n, n->own, n->boot_start + 1, 0);
     else if (pledged || n->unpledged_to <= n->boot_start)

@@ -132,7 +132,7 @@ bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_it
 bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want, uint32_t replica);
 bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted);
 void fork_trail(struct node *n, struct peer_link *l, struct bytes body);
-void fork_copy_met(struct node *n); /* another process runs under the own replica's id */
+void fork_copy_met(struct node *n, struct peer_link *l); /* another process runs under the own replica's id */
 void fork_own_trail(struct node *n);
 void fork_verify(struct node *n);
 void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t firm);

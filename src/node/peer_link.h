@@ -26,7 +26,7 @@ struct serving {
 struct peer_link {
     link_id id;
     enum link_stage stage;
-    bool dialled, to_self, tell_due, sweep_more, rollback_told;
+    bool dialled, to_self, to_copy, tell_due, sweep_more, rollback_told;
     uint32_t member;
     char remote[ADDRESS_BYTES_MAX]; /* dialled address, or where it came from */
     char why[160];                  /* why this side closed it */

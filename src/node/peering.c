@@ -161,7 +161,16 @@ static enum objection hello_objection(const struct node *n, const struct hello *
     return OBJECTION_NONE;
 }
 
-/* True if the link was ended. */
+/* The other process must see the same, and both show their trails; that is all there is to say. */
+static void meet_copy(struct node *n, struct peer_link *l)
+{
+    node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(OBJECTION_COPY));
+    if (!l->dialled) send_hello(n, l);
+    l->to_copy = true;
+    fork_copy_met(n, l);
+}
+
+/* True if the link is not going to talk. */
 static bool objected(struct node *n, struct peer_link *l, const struct hello *hello)
 {
     enum objection objection = hello_objection(n, hello);
@@ -175,10 +184,10 @@ static bool objected(struct node *n, struct peer_link *l, const struct hello *he
         return true;
     }
     if (objection == OBJECTION_COPY) {
-        fork_copy_met(n);
-        if (!l->dialled) send_hello(n, l); /* so that it sees the same */
+        meet_copy(n, l);
+        return true;
     }
-    if (objection == OBJECTION_NAME || objection == OBJECTION_COPY)
+    if (objection == OBJECTION_NAME)
         node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(objection));
     refuse(n, l, hello, objection_text(objection));
     return true;
@@ -242,9 +251,14 @@ static void refused(struct node *n, struct peer_link *l, struct bytes why)
 static void frame_before_talk(struct node *n, struct peer_link *l, const struct frame *frame)
 {
     struct hello hello;
+    if (l->to_copy && frame->kind == FRAME_TRAIL) {
+        fork_trail(n, l, frame->body);
+        link_close(n, l, objection_text(OBJECTION_COPY));
+        return;
+    }
     if (frame->kind == FRAME_REFUSE)
         refused(n, l, frame->body);
-    else if (frame->kind != FRAME_HELLO || hello_read(frame->body, &hello) != ERR_OK)
+    else if (l->to_copy || frame->kind != FRAME_HELLO || hello_read(frame->body, &hello) != ERR_OK)
         link_broken(n, l, "a handshake that is not understood");
     else
         hello_taken(n, l, &hello);
