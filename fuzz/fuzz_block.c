@@ -4,6 +4,17 @@
 #include "count/block.h"
 #include "count/replicas.h"
 
+static enum err recode_entry(const struct block_reader *r, struct block_writer *w, struct replicas *replicas,
+                             struct bytes name, const struct entry *entry)
+{
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t count = 0;
+    enum err err = block_older(r, replicas, older, &count);
+    if (err == ERR_OK) block_put_older(w, replicas, name, entry, older, count);
+    for (uint32_t i = 0; i < count; i++) extras_free(older[i].extras);
+    return err;
+}
+
 /* Reads block and writes it to out. False if it is damaged, or memory or indices ran out. */
 static bool recode(struct bytes block, struct replicas *replicas, struct buffer *out)
 {
@@ -16,8 +27,9 @@ static bool recode(struct bytes block, struct replicas *replicas, struct buffer 
     enum err err;
     while ((err = block_next(&r, replicas, &name, &entry)) == ERR_OK) {
         REQUIRE(name.ptr >= block.ptr && name.ptr + name.len <= block.ptr + block.len);
-        block_put(&w, replicas, name, &entry);
+        err = recode_entry(&r, &w, replicas, name, &entry);
         extras_free(entry.extras);
+        if (err != ERR_OK) return false;
     }
     block_end(&w, r.head.to);
     return err == ERR_STALE;

@@ -32,7 +32,23 @@ static uint32_t intern(struct replicas *r, struct id128 id)
 
 static struct block_head head_of(enum block_kind kind, uint64_t from, uint64_t to)
 {
-    return (struct block_head){ .kind = kind, .replica = id_filled(0xa0), .nonce = 7, .from = from, .to = to };
+    struct block_head head = { .kind = kind, .replica = id_filled(0xa0), .from = from, .to = to };
+    if (kind != BLOCK_DELTA) return head; /* it says nothing of boots */
+    head.nonce = 7;
+    head.base = from > 0 ? 6 : 0;
+    head.firm = 5;
+    return head;
+}
+
+static enum err recode_entry(const struct block_reader *r, struct block_writer *w, struct replicas *replicas,
+                             struct bytes name, const struct entry *entry)
+{
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t count = 0;
+    enum err err = block_older(r, replicas, older, &count);
+    if (err == ERR_OK) block_put_older(w, replicas, name, entry, older, count);
+    for (uint32_t i = 0; i < count; i++) extras_free(older[i].extras);
+    return err;
 }
 
 /* Reads a block and writes it again; the same bytes must come out, whatever indices replicas gives out. */
@@ -46,8 +62,9 @@ static enum err recode(struct bytes block, struct replicas *replicas, struct buf
     struct bytes name;
     struct entry entry;
     while ((err = block_next(&r, replicas, &name, &entry)) == ERR_OK) {
-        block_put(&w, replicas, name, &entry);
+        err = recode_entry(&r, &w, replicas, name, &entry);
         extras_free(entry.extras);
+        if (err != ERR_OK) return err;
     }
     block_end(&w, r.head.to);
     if (err != ERR_STALE) return err;
@@ -160,13 +177,32 @@ static struct entry random_entry(struct sample *s, uint64_t seq, uint32_t own)
     return entry;
 }
 
+/* Versions that one of this seq superseded, often none. Returns how many. */
+static uint32_t random_older(struct sample *s, uint64_t seq, uint32_t own, struct entry ret_older[BLOCK_OLDER_MAX])
+{
+    uint64_t count = coin(s) ? random_below(&s->random, BLOCK_OLDER_MAX + 1) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (seq == 1) return i;
+        seq -= 1 + number_up_to(s, coin(s) ? seq - 2 : seq > 9 ? 7 : 0);
+        ret_older[i] = random_entry(s, seq, own);
+    }
+    return (uint32_t)count;
+}
+
 #define ENTRIES_MAX 8
+
+/* An entry and what it superseded. */
+struct versions {
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t count;
+};
 
 /* A random block and what was put into it. */
 struct block_made {
     struct buffer bytes;
     struct block_head head;
     struct entry entries[ENTRIES_MAX];
+    struct versions versions[ENTRIES_MAX];
     uint8_t names[ENTRIES_MAX][NAME_BYTES_MAX];
     size_t name_bytes[ENTRIES_MAX];
 };
@@ -186,7 +222,9 @@ static void block_make(struct sample *s, struct block_made *b)
         b->entries[i] = random_entry(s, seq, own);
         struct bytes name = random_name(s, b->names[i]);
         b->name_bytes[i] = name.len;
-        block_put(&w, s->replicas, name, &b->entries[i]);
+        struct versions *v = &b->versions[i];
+        v->count = random_older(s, seq, own, v->older);
+        block_put_older(&w, s->replicas, name, &b->entries[i], v->older, v->count);
         b->head.count++;
     }
     b->head.to = from + random_below(&s->random, 2) * 800 + 100;
@@ -196,7 +234,10 @@ static void block_make(struct sample *s, struct block_made *b)
 
 static void block_made_release(struct block_made *b)
 {
-    for (uint32_t i = 0; i < ENTRIES_MAX; i++) extras_free(b->entries[i].extras);
+    for (uint32_t i = 0; i < ENTRIES_MAX; i++) {
+        extras_free(b->entries[i].extras);
+        for (uint32_t k = 0; k < b->versions[i].count; k++) extras_free(b->versions[i].older[k].extras);
+    }
     buffer_release(&b->bytes);
 }
 
@@ -207,13 +248,27 @@ static void assert_same_extras(uint64_t seq, const struct extras *a, const struc
     assert_true(extras_equal(a ? a : &compact, b ? b : &compact));
 }
 
+static void assert_older_reads_as(const struct block_reader *r, struct replicas *replicas, const struct versions *v)
+{
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t count = 99;
+    assert_ok(block_older(r, replicas, older, &count));
+    assert_int_equal(count, v->count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(older[i].seq == v->older[i].seq && older[i].net == v->older[i].net);
+        assert_same_extras(older[i].seq, older[i].extras, v->older[i].extras);
+        extras_free(older[i].extras);
+    }
+}
+
 static void assert_reads_as(struct bytes block, struct replicas *replicas, const struct block_made *b)
 {
     struct block_reader r;
     assert_ok(block_open(&r, block));
     assert_int_equal(r.head.kind, b->head.kind);
     assert_true(id128_equal(&r.head.replica, &b->head.replica));
-    assert_true(r.head.nonce == b->head.nonce && r.head.from == b->head.from && r.head.to == b->head.to);
+    assert_true(r.head.nonce == b->head.nonce && r.head.base == b->head.base && r.head.firm == b->head.firm);
+    assert_true(r.head.from == b->head.from && r.head.to == b->head.to);
     assert_int_equal(r.head.count, b->head.count);
     struct bytes name;
     struct entry entry;
@@ -223,6 +278,8 @@ static void assert_reads_as(struct bytes block, struct replicas *replicas, const
         assert_true(entry.seq == b->entries[i].seq && entry.net == b->entries[i].net);
         assert_same_extras(entry.seq, entry.extras, b->entries[i].extras);
         extras_free(entry.extras);
+        assert_older_reads_as(&r, replicas, &b->versions[i]);
+        assert_older_reads_as(&r, replicas, &b->versions[i]); /* as often as one likes */
     }
     assert_err(block_next(&r, replicas, &name, &entry), ERR_STALE);
     assert_err(block_next(&r, replicas, &name, &entry), ERR_STALE);
@@ -313,11 +370,13 @@ static const uint8_t example[] = {
     0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,             /* replica id */
     0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,             /* */
     0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,             /* nonce */
+    0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01,             /* base: of the boot before */
+    0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,             /* firm 40: this boot is loose */
     0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,             /* from 40 */
     0x2b, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,             /* to 43 */
     0x02, 0x00, 0x00, 0x00,                                     /* two entries */
     0x02, 0x04, 0x68, 0x69, 0x74, 0x73, 0x00, 0x0a,             /* seq +1, "hits", compact, net 5 */
-    0x04, 0x06, 0x76, 0x69, 0x73, 0x69, 0x74, 0x73, 0x01, 0x05, /* seq +2, "visits", extras, net -3 */
+    0x04, 0x06, 0x76, 0x69, 0x73, 0x69, 0x74, 0x73, 0x03, 0x05, /* seq +2, "visits", extras and older, net -3 */
     0x6b, 0x02,                                                 /* parts */
     0x04,                                                       /* add_seq 43 - 4 */
     0x00, 0x05,                                                 /* self base: seq 43 - 0, net -3 */
@@ -327,9 +386,11 @@ static const uint8_t example[] = {
     0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7,             /* for this replica */
     0xb8, 0xb9, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf,             /* */
     0x07, 0x18,                                                 /* seq 7, net 12 */
+    0x01, 0x04, 0x00, 0x05,                                     /* one older: seq 43 - 4, compact, net -3 */
 };
 
-/* Seq 43 is the commit of SET visits 100 by a replica that had added -3 up to seq 39 and saw another's 12. */
+/* Seq 43 is the commit of SET visits 100 by a replica that had added -3 up to seq 39 and saw another's 12. Its boot
+ * began after seq 40 and has not compared notes with everybody yet. */
 static void test_example_of_the_manual_holds(void **state)
 {
     (void)state;
@@ -344,12 +405,15 @@ static void test_example_of_the_manual_holds(void **state)
     extras.assigned = (struct assignment){ { 1000, own }, true, 100 };
     extras.due = (struct deadline){ { 1000, own }, DEADLINE_NEVER };
     const struct entry hits = { .seq = 41, .net = 5 }, visits = { .seq = 43, .net = -3, .extras = &extras };
+    const struct entry before = { .seq = 39, .net = -3 };
     struct block_head head = { .kind = BLOCK_DELTA, .replica = own_id, .nonce = 0x1122334455667788, .from = 40 };
+    head.base = 0x0102030405060708;
+    head.firm = 40;
     struct buffer out = { 0 };
     struct block_writer w;
     block_begin(&w, &out, &head);
     block_put(&w, replicas, bytes_of_text("hits"), &hits);
-    block_put(&w, replicas, bytes_of_text("visits"), &visits);
+    block_put_older(&w, replicas, bytes_of_text("visits"), &visits, &before, 1);
     block_end(&w, 43);
     assert_int_equal(out.len, sizeof example);
     assert_memory_equal(out.ptr, example, sizeof example);
@@ -367,6 +431,8 @@ static enum err check_entries(const struct block_head *head, struct bytes entrie
     buffer_u8(&b, (uint8_t)head->kind);
     buffer_id(&b, &head->replica);
     buffer_u64(&b, head->nonce);
+    buffer_u64(&b, head->base);
+    buffer_u64(&b, head->firm);
     buffer_u64(&b, head->from);
     buffer_u64(&b, head->to);
     buffer_u32(&b, head->count);
@@ -404,7 +470,7 @@ static void test_entry_must_be_within_its_bounds(void **state)
     DAMAGED("\x0a\0\0\x84\1");     /* no name */
     DAMAGED("\x8a\0\1n\0\4");      /* step longer than needed */
     DAMAGED("\x0a\x81\0n\0\4");    /* name length longer than needed */
-    DAMAGED("\x0a\1n\2\4");        /* unknown flag */
+    DAMAGED("\x0a\1n\4\4");        /* unknown flag */
     DAMAGED("\x0a\1n\0\4\0");      /* one byte too many */
     DAMAGED("\x0a\1n\0\x84\0");    /* net longer than needed */
     SOUND("\x0a\1n\0" NET_EDGE);   /* the largest net */
@@ -415,6 +481,33 @@ static void test_entry_must_be_within_its_bounds(void **state)
     SOUND("\x14\1n\0\4");          /* the last */
     DAMAGED("\x16\1n\0\4");        /* above to */
     DAMAGED("\xfe\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03\1n\0\4"); /* 2^127 - 1 */
+}
+
+/* seq 15, name "n", net 2, and older versions */
+#define SOUND_OLDER(bytes) SOUND("\x0a\1n\2\4" bytes)
+#define DAMAGED_OLDER(bytes) DAMAGED("\x0a\1n\2\4" bytes)
+
+static void test_older_versions_fall_in_seq_and_are_few(void **state)
+{
+    (void)state;
+    SOUND_OLDER("\1\1\0\2");       /* seq 14 */
+    DAMAGED_OLDER("\1\x0f\0\2");   /* seq 0: no version */
+    DAMAGED_OLDER("\1\x10\0\2");   /* below 0 */
+    DAMAGED_OLDER("\1\0\0\2");     /* the entry's own seq */
+    DAMAGED_OLDER("\0");           /* the flag, and none */
+    DAMAGED_OLDER("\2\1\0\2");     /* one is missing */
+    DAMAGED_OLDER("\1\1\2\2");     /* an older version has no older ones of its own */
+    DAMAGED_OLDER("\1\1\0\2\0");   /* one byte too many */
+    DAMAGED_OLDER("\1\x81\0\0\2"); /* a step longer than needed */
+    SOUND_OLDER("\1\1\0" NET_EDGE);
+    DAMAGED_OLDER("\1\1\0" NET_OVER);
+    SOUND_OLDER("\2\1\0\2\x0d\0\3");                                             /* seq 14, then 1 */
+    DAMAGED_OLDER("\2\1\0\2\0\0\3");                                             /* 14 twice */
+    SOUND_OLDER("\1\1\1\2\1\0\x0e");                                             /* extras: add_seq 0 */
+    DAMAGED_OLDER("\1\1\1\2\1\0\x0f");                                           /* below 0 */
+    SOUND("\x0a\1n\3\4\1\0\1\1\1\0\2");                                          /* extras and older */
+    SOUND_OLDER("\x08\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2");         /* BLOCK_OLDER_MAX */
+    DAMAGED_OLDER("\x09\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2"); /* one more */
 }
 
 static void test_name_has_at_most_its_limit(void **state)
@@ -541,7 +634,8 @@ static void test_head_must_be_sound(void **state)
 {
     (void)state;
     const struct bytes entry = bytes_of("\2\1a\0\2", 5);
-    const struct block_head sound = { BLOCK_DELTA, id_filled(0xa0), 7, 10, 20, 1 };
+    struct block_head sound = head_of(BLOCK_DELTA, 10, 20);
+    sound.count = 1;
     struct block_head head = sound;
     assert_ok(check_entries(&head, entry));
     head.kind = (enum block_kind)0;
@@ -551,6 +645,17 @@ static void test_head_must_be_sound(void **state)
     head = sound;
     head.replica = id_filled(0);
     assert_err(check_entries(&head, entry), ERR_CORRUPT);
+    head = sound;
+    head.kind = BLOCK_SNAPSHOT; /* it says nothing of boots */
+    assert_err(check_entries(&head, entry), ERR_CORRUPT);
+    head = head_of(BLOCK_SNAPSHOT, 10, 20);
+    head.count = 1;
+    assert_ok(check_entries(&head, entry));
+    for (int field = 0; field < 3; field++) {
+        struct block_head spoilt = head;
+        *(field == 0 ? &spoilt.nonce : field == 1 ? &spoilt.base : &spoilt.firm) = 1;
+        assert_err(check_entries(&spoilt, entry), ERR_CORRUPT);
+    }
     head = sound;
     head.from = 21;
     assert_err(check_entries(&head, entry), ERR_CORRUPT);
@@ -615,20 +720,24 @@ static void test_room_reserved_is_room_enough(void **state)
     for (int i = 0; i < 3000; i++) {
         struct entry entry = random_entry(&s, 1 + number_up_to(&s, UINT64_MAX - 1), own);
         struct bytes name = random_name(&s, room);
+        struct versions v;
+        v.count = random_older(&s, entry.seq, own, v.older);
         struct buffer out = { 0 };
         struct block_writer w;
         block_begin(&w, &out, &head);
         /* Exactly the room that is asked for, whatever a buffer would rather have. */
         out.cap = out.len + block_put_bytes(name, &entry);
+        for (uint32_t k = 0; k < v.count; k++) out.cap += block_older_bytes(&v.older[k]);
         out.ptr = mem_resize(out.ptr, out.cap);
         mem_fail_at(1);
-        block_put(&w, s.replicas, name, &entry);
+        block_put_older(&w, s.replicas, name, &entry, v.older, v.count);
         mem_fail_at(0);
         block_end(&w, UINT64_MAX);
         assert_ok(buffer_end(&out));
         assert_ok(block_check(buffer_view(&out)));
         buffer_release(&out);
         extras_free(entry.extras);
+        for (uint32_t k = 0; k < v.count; k++) extras_free(v.older[k].extras);
     }
     replicas_free(s.replicas);
 }
@@ -662,8 +771,13 @@ static enum err read_with_patience(void *context)
             assert_null(entry.extras);
             continue;
         }
-        assert_true(entry.seq == b->entries[i++].seq);
+        assert_true(entry.seq == b->entries[i].seq);
         extras_free(entry.extras);
+        struct entry older[BLOCK_OLDER_MAX];
+        uint32_t count = 0;
+        while ((err = block_older(&r, replicas, older, &count)) != ERR_OK) failed = err;
+        assert_int_equal(count, b->versions[i++].count);
+        while (count > 0) extras_free(older[--count].extras);
     }
     replicas_free(replicas);
     return failed;
@@ -752,6 +866,7 @@ struct misuse {
     struct bytes name;
     struct entry first, second;
     uint64_t to;
+    struct entry older[2]; /* of the second; seq 0: none */
 };
 
 static void write_two(void *context)
@@ -764,14 +879,20 @@ static void write_two(void *context)
     intern(replicas, id_filled(0x11));
     block_begin(&w, &out, &m->head);
     block_put(&w, replicas, m->name, &m->first);
-    block_put(&w, replicas, m->name, &m->second);
+    uint32_t older_count = m->older[0].seq == 0 ? 0 : m->older[1].seq == 0 ? 1 : 2;
+    block_put_older(&w, replicas, m->name, &m->second, m->older, older_count);
     block_end(&w, m->to);
     buffer_release(&out);
     replicas_free(replicas);
 }
 
 static const struct misuse no_misuse = {
-    { BLOCK_DELTA, { { 0xa0 } }, 7, 10, 0, 0 }, { (const uint8_t *)"n", 1 }, { .seq = 11 }, { .seq = 12 }, 12,
+    .head = { .kind = BLOCK_DELTA, .replica = { { 0xa0 } }, .nonce = 7, .base = 6, .firm = 5, .from = 10 },
+    .name = { (const uint8_t *)"n", 1 },
+    .first = { .seq = 11 },
+    .second = { .seq = 12 },
+    .to = 12,
+    .older = { { .seq = 9, .net = 3 }, { .seq = 4 } },
 };
 
 #define MISUSE(field, value)                                                                                           \
@@ -787,6 +908,7 @@ static void test_writer_is_not_given_nonsense(void **state)
     struct misuse right = no_misuse;
     write_two(&right);
     MISUSE(head.kind, (enum block_kind)4);
+    MISUSE(head.kind, BLOCK_SNAPSHOT); /* one that speaks of boots */
     MISUSE(head.replica.bytes[0], 0);
     MISUSE(name.len, 0);
     MISUSE(name.len, NAME_BYTES_MAX + 1);
@@ -795,6 +917,9 @@ static void test_writer_is_not_given_nonsense(void **state)
     MISUSE(second.net, NET_MAX + 1);
     MISUSE(second.net, -NET_MAX - 1);
     MISUSE(to, 11);
+    MISUSE(older[0].seq, 12);
+    MISUSE(older[1].seq, 9);
+    MISUSE(older[0].net, NET_MAX + 1);
 }
 
 static void assert_extras_refused(struct extras extras)
@@ -852,6 +977,7 @@ int main(void)
         cmocka_unit_test(test_any_flipped_bit_is_corrupt_or_canonical),
         cmocka_unit_test(test_example_of_the_manual_holds),
         cmocka_unit_test(test_entry_must_be_within_its_bounds),
+        cmocka_unit_test(test_older_versions_fall_in_seq_and_are_few),
         cmocka_unit_test(test_name_has_at_most_its_limit),
         cmocka_unit_test(test_extras_have_only_parts_that_say_something),
         cmocka_unit_test(test_seqs_of_extras_are_not_above_the_entry),

@@ -48,7 +48,7 @@ static void test_huge_wants_are_answered_once(void **state)
     assert_ok(say_block(s, l, 3, 0, 10));
     struct buffer body = { 0 };
     for (uint32_t i = 0; i < FRAME_BODY_BYTES_MAX / WANT_BYTES; i++) {
-        struct want want = { peer_id((uint8_t)(i % 4)), i % 3 == 0 ? UINT64_MAX - i : i % 7 };
+        struct want want = { .replica = peer_id((uint8_t)(i % 4)), .from = i % 3 == 0 ? UINT64_MAX - i : i % 7 };
         if (i % 5 == 0) want.replica.bytes[9] = (uint8_t)i; /* nobody's */
         want_put(&body, &want);
     }
