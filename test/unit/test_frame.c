@@ -214,7 +214,7 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
 {
     (void)state;
     struct buffer body = { 0 };
-    struct digest_item item = { { { 1 } }, 9, 8, 7, 6 }, back;
+    struct digest_item item = { { { 1 } }, 9, 8, 7, 5, 6 }, back;
     struct reader items;
     bool whole;
     digest_begin(&body, true);
@@ -227,7 +227,7 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
         uint32_t count = 0;
         while (sound && digest_next(&items, &back)) {
             assert_true(id128_equal(&back.replica, &item.replica) && back.known == 9 && back.durable == 8);
-            assert_true(back.nonce == 7 && back.firm == 6);
+            assert_true(back.nonce == 7 && back.firm == 5 && back.pledged == 6);
             count++;
         }
         assert_int_equal(count, sound ? len / DIGEST_ITEM_BYTES : 0);
@@ -255,6 +255,7 @@ static const uint8_t trail_bytes[] = {
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* gone: none */
     0x01,                                                                                           /* asks */
     0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* firm 40 */
+    0x29, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* pledged 41 */
     0x02,                                                                                           /* two boots */
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, /* from 0 on */
     0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* from 40 on */
@@ -280,12 +281,14 @@ static void test_the_example_of_a_trail(void **state)
     assert_ok(trail_extend(&trail, 0, 0x0102030405060708));
     assert_ok(trail_extend(&trail, 40, 0x1122334455667788));
     trail_set_firm(&trail, 40);
+    trail_set_pledged(&trail, 41);
     trail_put(&body, &item, &trail);
     assert_int_equal(body.len, sizeof trail_bytes);
     assert_memory_equal(body.ptr, trail_bytes, sizeof trail_bytes);
     assert_ok(read_trail(buffer_view(&body), &item_back, &back));
     assert_true(id128_equal(&item_back.replica, &item.replica) && item_back.asks);
-    assert_true(item_back.known == 43 && item_back.gone == 0 && back.firm == 40 && back.count == 2);
+    assert_true(item_back.known == 43 && item_back.gone == 0 && back.firm == 40 && back.pledged == 41 &&
+                back.count == 2);
     assert_memory_equal(back.boots, trail.boots, 2 * sizeof *back.boots);
     trail_release(&back);
     for (size_t len = 0; len < body.len; len++)
@@ -311,12 +314,12 @@ static void test_a_trail_that_cannot_be_is_damage(void **state)
 {
     (void)state;
     assert_err(read_spoilt_trail(32, 2), ERR_CORRUPT); /* asks: neither yes nor no */
-    assert_err(read_spoilt_trail(41, 3), ERR_CORRUPT); /* a boot is missing */
-    assert_err(read_spoilt_trail(58, 0), ERR_CORRUPT); /* the second begins where the first does */
-    assert_ok(read_spoilt_trail(58, 1));
-    assert_ok(read_spoilt_trail(42, 0x27));
-    assert_err(read_spoilt_trail(42, 0x28), ERR_CORRUPT);
-    assert_err(read_spoilt_trail(42, 0x29), ERR_CORRUPT);
+    assert_err(read_spoilt_trail(49, 3), ERR_CORRUPT); /* a boot is missing */
+    assert_err(read_spoilt_trail(66, 0), ERR_CORRUPT); /* the second begins where the first does */
+    assert_ok(read_spoilt_trail(66, 1));
+    assert_ok(read_spoilt_trail(50, 0x27));
+    assert_err(read_spoilt_trail(50, 0x28), ERR_CORRUPT);
+    assert_err(read_spoilt_trail(50, 0x29), ERR_CORRUPT);
     struct buffer body = { 0 };
     struct trail longest = { 0 }, back = { 0 };
     struct trail_item item = { .replica = { { 1 } } };
@@ -325,7 +328,7 @@ static void test_a_trail_that_cannot_be_is_damage(void **state)
     assert_ok(read_trail(buffer_view(&body), &item, &back));
     assert_int_equal(back.count, TRAIL_BOOTS_MAX);
     trail_release(&back);
-    body.ptr[41] = TRAIL_BOOTS_MAX + 1;
+    body.ptr[49] = TRAIL_BOOTS_MAX + 1;
     buffer_u64(&body, 5 * TRAIL_BOOTS_MAX);
     buffer_u64(&body, 1);
     assert_err(read_trail(buffer_view(&body), &item, &back), ERR_CORRUPT);
