@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/errand.h"
+
+#include "base/alloc.h"
+
+struct errand {
+    uv_async_t back; /* sent once, by the replica thread, after it has set the result */
+    enum order_result result;
+    /* The loop's thread only. */
+    order_done *done;
+    void *context;
+    bool is_cancelled;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+    mem_free(handle->data);
+}
+
+static void on_back(uv_async_t *async)
+{
+    struct errand *e = async->data;
+    uv_close((uv_handle_t *)async, on_closed);
+    if (!e->is_cancelled) e->done(e->context, e->result);
+}
+
+/* The replica thread. */
+static void note_result(void *context, enum order_result result)
+{
+    struct errand *e = context;
+    e->result = result;
+    uv_async_send(&e->back);
+}
+
+enum err errand_start(uv_loop_t *loop, struct replica *replica, enum order_kind kind, struct bytes name,
+                      order_done *done, void *context, struct errand **ret_errand)
+{
+    struct errand *e = mem_alloc_zero(1, sizeof *e);
+    if (!e) return ERR_NOMEM;
+    e->done = done;
+    e->context = context;
+    if (uv_async_init(loop, &e->back, on_back) != 0) {
+        mem_free(e);
+        return ERR_NOMEM;
+    }
+    e->back.data = e;
+    if (replica_order(replica, kind, name, note_result, e) != ERR_OK) {
+        uv_close((uv_handle_t *)&e->back, on_closed);
+        return ERR_NOMEM;
+    }
+    *ret_errand = e;
+    return ERR_OK;
+}
+
+void errand_cancel(struct errand *e)
+{
+    e->is_cancelled = true;
+}
