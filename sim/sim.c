@@ -583,3 +583,8 @@ bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_r
     *ret_result = s->machines[node].order_result;
     return s->machines[node].orders_answered > 0;
 }
+
+uint64_t sim_stat(const struct sim *s, uint32_t node, enum stats_item stat)
+{
+    return stats_get(&s->machines[node].stats, stat);
+}

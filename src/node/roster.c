@@ -3,6 +3,17 @@
  * all hear of a new one. */
 #include "node/internal.h"
 
+/* The member's link, and dials that nobody wants any more: the contact behind them has gone. */
+static void close_links(struct node *n, const struct member *m)
+{
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[i];
+        bool opening = l->dialled && (l->stage == LINK_DIALLING || l->stage == LINK_OPENING);
+        bool unwanted = opening && !membership_contact_of(&n->members, l->id);
+        if (l->id == m->link || unwanted) link_close(n, l, "it is no member any more");
+    }
+}
+
 /* What follows from it here, and that the journal and the peers are to hear of it. told_by: the link whose other end
  * knows as much of it now as this node; 0: none does. */
 static void take_news(struct node *n, uint32_t index, enum news news, link_id told_by, const char *from)
@@ -10,9 +21,8 @@ static void take_news(struct node *n, uint32_t index, enum news news, link_id to
     struct member *m = &n->members.members[index];
     if (news == NEWS_NEW) node_notice(n, NOTICE_MEMBER_NEW, m->name, 0, from);
     if (news == NEWS_LEFT) {
-        struct peer_link *theirs = link_find(n, m->link);
         node_notice(n, NOTICE_PEER_LEFT, m->name, 0, from);
-        if (theirs) link_close(n, theirs, "it is no member any more");
+        close_links(n, m);
     }
     m->told_by = told_by;
     n->members_changed = true;
