@@ -29,6 +29,9 @@ struct lone {
     struct lone_link links[LONE_LINKS_MAX];
     uint32_t links_count, dials, notices[NOTICE_COUNT];
     struct notice last[NOTICE_COUNT];
+    uint32_t ordered; /* orders that were answered; the last one: */
+    uint64_t ticket;
+    enum order_result result;
     char dialled[ADDRESS_BYTES_MAX];
 };
 
@@ -81,6 +84,10 @@ static inline void lone_carry_out(struct lone *w, const struct action *a)
     } else if (a->kind == ACTION_CLOSE) {
         REQUIRE(l && !l->closing);
         l->closing = true;
+    } else if (a->kind == ACTION_ORDERED) {
+        w->ordered++;
+        w->ticket = a->as.ordered.ticket;
+        w->result = a->as.ordered.result;
     } else if (a->kind == ACTION_NOTICE) {
         w->notices[a->as.notice.kind]++;
         w->last[a->as.notice.kind] = a->as.notice;
