@@ -175,6 +175,22 @@ static void test_a_node_leaves_as_soon_as_one_peer_has_all_on_its_disk(void **st
     stage_free(s);
 }
 
+/* What it counted since is nowhere else, whatever the peers say to have of it. */
+static void test_a_node_whose_disk_went_back_in_time_does_not_leave(void **state)
+{
+    (void)state;
+    struct stage *s = stage_new();
+    struct buffer body = { 0 };
+    digest_begin(&body, true);
+    digest_item(&body, peer_id(1), 100, 100);
+    assert_ok(lone_say_buffer(&s->w, s->good, FRAME_DIGEST, &body));
+    assert_int_equal(s->w.notices[NOTICE_ROLLBACK], 1);
+    order(s, ORDER_LEAVE, "", 1);
+    pass_ms(s, LEAVE_WITHIN_MS + 500);
+    expect_result(s, 1, ORDER_RESULT_UNSAFE);
+    stage_free(s);
+}
+
 /* It has said hello there, and its hello would bring it back. */
 static void test_a_handshake_under_way_hears_of_the_leaving_too(void **state)
 {
@@ -388,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_kept_is_not_decided),
         cmocka_unit_test(test_a_node_that_stops_answers_whoever_waits),
         cmocka_unit_test(test_a_node_leaves_as_soon_as_one_peer_has_all_on_its_disk),
+        cmocka_unit_test(test_a_node_whose_disk_went_back_in_time_does_not_leave),
         cmocka_unit_test(test_a_handshake_under_way_hears_of_the_leaving_too),
         cmocka_unit_test(test_who_says_farewell_has_left_whatever_epoch_it_knows),
         cmocka_unit_test(test_only_a_hello_brings_a_name_back_and_it_is_told_its_epoch),
