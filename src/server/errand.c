@@ -3,9 +3,11 @@
 
 #include "base/alloc.h"
 
+#include <stdatomic.h>
+
 struct errand {
-    uv_async_t back; /* sent once, by the replica thread, after it has set the result */
-    enum order_result result;
+    uv_async_t back;    /* sent once, by the replica thread, ... */
+    atomic_uint result; /* ... after it has set this */
     /* The loop's thread only. */
     order_done *done;
     void *context;
@@ -21,14 +23,15 @@ static void on_back(uv_async_t *async)
 {
     struct errand *e = async->data;
     uv_close((uv_handle_t *)async, on_closed);
-    if (!e->is_cancelled) e->done(e->context, e->result);
+    enum order_result result = (enum order_result)atomic_load_explicit(&e->result, memory_order_acquire);
+    if (!e->is_cancelled) e->done(e->context, result);
 }
 
 /* The replica thread. */
 static void note_result(void *context, enum order_result result)
 {
     struct errand *e = context;
-    e->result = result;
+    atomic_store_explicit(&e->result, (unsigned)result, memory_order_release);
     uv_async_send(&e->back);
 }
 
