@@ -152,7 +152,8 @@ static void member_strike(struct membership *m, uint32_t member)
     struct member *who = &m->members[member];
     who->state = MEMBER_LEFT;
     who->asking = who->goodbye = who->met = false;
-    who->confirmed = who->lag_since_ms = 0;
+    who->confirmed = who->lag_since_ms = who->pledged = 0;
+    who->checked = false; /* what it brings back may be another history */
     for (uint32_t i = 0; i < m->contacts_count; i++) {
         struct contact *c = &m->contacts[i];
         if (c->gone || c->member != member) continue;

@@ -10,10 +10,9 @@
  *      by a command and never answered are dropped after some attempts.
  *  (3) A node that stood still itself judges nobody until it has listened for a whole timeout.
  *  (4) Time is monotonic milliseconds, handed in.
- *  (5) Whether a name belongs to the cluster is its standing: (epoch, left), of which the higher epoch holds and, at
- *      equal epochs, "left". Merging takes the greater of two, so nodes agree in whatever order they hear of it. One
- *      that left stays in the list for ever, so that old hearsay cannot bring it back; only contact with the node
- *      itself raises its epoch (membership_admit). Nobody dials it, judges it or waits for it. */
+ *  (5) Whether a name belongs to the cluster is its standing (standing.h). One that left stays in the list for ever, so
+ *      that old hearsay cannot bring it back; only contact with the node itself raises its epoch (membership_admit).
+ *      Nobody dials it, judges it or waits for it. */
 #ifndef QUIPU_CLUSTER_MEMBERSHIP_H
 #define QUIPU_CLUSTER_MEMBERSHIP_H
 
@@ -23,6 +22,7 @@
 #include "cluster/backoff.h"
 #include "cluster/link.h"
 #include "cluster/member_state.h"
+#include "cluster/standing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,16 +35,6 @@
 #define DOWN_ASK_AGAIN_MS 10000u
 #define STRANGER_ATTEMPTS_MAX 8u
 #define STRANGERS_MAX 256u /* addresses of nobody known; members and seeds have places and dials of their own */
-
-struct standing {
-    uint32_t epoch;
-    bool left;
-};
-/* Whether a is what holds when both were said. */
-static inline bool standing_beats(struct standing a, struct standing b)
-{
-    return a.epoch != b.epoch ? a.epoch > b.epoch : a.left && !b.left;
-}
 
 struct member {
     char name[ADDRESS_BYTES_MAX];

@@ -22,7 +22,9 @@
 #include "count/replicas.h"
 #include "node/commit.h"
 #include "node/node.h"
+#include "node/orders.h"
 #include "node/peer_link.h"
+#include "node/roster.h"
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
@@ -40,9 +42,6 @@
 #define HANDSHAKE_BYTES_MAX 4096u           /* of a frame from somebody who has not said who it is */
 #define LINK_ANSWERS_BYTES_MAX (256u << 10) /* with more than this unread a peer's questions are not answered */
 #define LINK_UNREAD_BYTES_MAX (16u << 20)   /* with more than this unread the link ends */
-#define ASKED_MAX 3u
-#define MEMBERS_PACE_MS 100u /* a link gets at most one list of changed members in this time */
-#define LEAVE_WITHIN_MS 10000u
 
 /* What is on its way into the keyspace for one replica. */
 struct replica_sync {
@@ -57,21 +56,6 @@ struct replica_sync {
     struct recent recent;
 };
 
-/* Waits for its answer. */
-struct order {
-    enum order_kind kind;
-    uint64_t ticket;
-    uint64_t append; /* FORGET: done when this one is synced */
-};
-
-struct orders {
-    struct order *items;
-    uint32_t count, cap;
-};
-
-/* AGREED: the peers have all of this node; it says so and stops. */
-enum leave_stage { LEAVE_NONE, LEAVE_WANTED, LEAVE_AGREED };
-
 struct node {
     char name[ADDRESS_BYTES_MAX], cluster[CLUSTER_BYTES_MAX + 1];
     uint32_t heartbeat_ms;
@@ -81,9 +65,6 @@ struct node {
     bool splits_due, commits_held;            /* no commit may begin */
     bool identity_changed;                    /* to be written to the journal */
     bool members_changed;                     /* to be written to the journal */
-    enum leave_stage leave;
-    uint64_t leave_by_ms;
-    uint32_t epoch; /* of this node's own name, as others have told */
     struct orders orders;
     uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
     struct stats *stats;
@@ -176,28 +157,9 @@ void link_down(struct node *n, struct peer_link *l, const char *reason);
 void link_close(struct node *n, struct peer_link *l, const char *why);
 void link_broken(struct node *n, struct peer_link *l, const char *what);
 void link_dial(struct node *n, struct contact *c);
+const char *link_name(const struct node *n, const struct peer_link *l);
 
 /* node.c */
 void node_stop(struct node *n); /* goodbye follows when all is durable */
-
-/* orders.c */
-void orders_take(struct node *n, const struct event *event);
-void orders_judge(struct node *n);
-void orders_end(struct node *n); /* the node stops: whoever waits still hears what has become of it */
-
-/* roster.c */
-void roster_tick(struct node *n);
-void roster_tell_members(struct node *n, struct peer_link *l); /* all of them */
-void roster_tell_changes(struct node *n, struct peer_link *l);
-void roster_members(struct node *n, struct peer_link *l, struct bytes body);
-void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
-void roster_heard(struct node *n, struct peer_link *l, struct bytes body);
-/* A node said hello on this link. ERR_TOO_LONG: too many members; ERR_RANGE: its name cannot come back; ERR_NOMEM. */
-MUST_USE enum err roster_admit(struct node *n, struct peer_link *l, const struct hello *hello, uint32_t *ret_member);
-/* Hearsay; l: where from, NULL from a command. */
-MUST_USE enum err roster_hear_of(struct node *n, const struct peer_link *l, const struct member_item *item);
-void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body);
-void roster_leave(struct node *n, struct peer_link *l, struct bytes body);
-const char *link_name(const struct node *n, const struct peer_link *l);
 
 #endif

@@ -143,7 +143,7 @@ static void take_link_event(struct node *n, const struct event *event)
 void node_stop(struct node *n)
 {
     if (n->stopping) return;
-    if (n->leave == LEAVE_WANTED) n->leave = LEAVE_NONE;
+    if (n->orders.leave == LEAVE_WANTED) n->orders.leave = LEAVE_NONE;
     n->stopping = true;
     n->stop_by_ms = n->now_ms + STOP_WITHIN_MS;
     commit_judge_writes(n);
@@ -210,8 +210,8 @@ static void say_goodbye(struct node *n, struct peer_link *l)
 {
     bool is_known = l->stage == LINK_TALKING || (l->stage == LINK_OPENING && l->dialled);
     struct buffer body = { 0 };
-    if (n->leave == LEAVE_AGREED) leave_write(&body, n->epoch);
-    if (n->leave == LEAVE_AGREED && is_known)
+    if (n->orders.leave == LEAVE_AGREED) leave_write(&body, n->orders.epoch);
+    if (n->orders.leave == LEAVE_AGREED && is_known)
         node_send_body(n, l, FRAME_LEAVE, &body);
     else if (l->stage == LINK_TALKING)
         node_send_body(n, l, FRAME_GOODBYE, &body);

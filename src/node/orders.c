@@ -92,7 +92,9 @@ static bool is_held_elsewhere(const struct node *n, uint32_t replica, uint64_t s
         const struct peer_link *l = n->links[i];
         if (l->stage != LINK_TALKING || !l->digest.heard_whole) continue;
         bool is_owner = id128_equal(&n->members.members[l->member].replica, replicas_id(n->replicas, replica));
-        if (is_owner || digest_claim(&l->digest, replica).durable >= seq) return true;
+        struct claim claim = digest_claim(&l->digest, replica);
+        bool is_same = !claim.gone && claim.trail_told_ms == 0; /* and not another history under the same id */
+        if (is_owner || (is_same && claim.durable >= seq)) return true;
     }
     return false;
 }
@@ -101,7 +103,8 @@ static bool is_held_elsewhere(const struct node *n, uint32_t replica, uint64_t s
  * with none of them, somebody must be there at least. */
 static bool leave_is_safe(const struct node *n)
 {
-    if (n->fenced || n->commits.synced < n->commits.appended || keyspace_is_dirty(n->keyspace)) return false;
+    if (n->fenced || n->splits_due || n->commits.synced < n->commits.appended || keyspace_is_dirty(n->keyspace))
+        return false;
     for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
         uint64_t seq = i == n->own ? n->own_seq : replicas_known(n->replicas, i)->known;
         if ((i == n->own || seq > 0) && !is_held_elsewhere(n, i, seq)) return false;
@@ -111,9 +114,9 @@ static bool leave_is_safe(const struct node *n)
 
 static void leave_begin(struct node *n)
 {
-    if (n->leave != LEAVE_NONE) return;
-    n->leave = LEAVE_WANTED;
-    n->leave_by_ms = n->now_ms + LEAVE_WITHIN_MS;
+    if (n->orders.leave != LEAVE_NONE) return;
+    n->orders.leave = LEAVE_WANTED;
+    n->orders.leave_by_ms = n->now_ms + LEAVE_WITHIN_MS;
     commit_judge_writes(n);
     node_notice(n, NOTICE_LEAVING, n->name, 0, "");
 }
@@ -121,10 +124,10 @@ static void leave_begin(struct node *n)
 static void leave_judge(struct node *n)
 {
     if (leave_is_safe(n)) {
-        n->leave = LEAVE_AGREED;
+        n->orders.leave = LEAVE_AGREED;
         node_stop(n);
-    } else if (n->now_ms >= n->leave_by_ms) {
-        n->leave = LEAVE_NONE;
+    } else if (n->now_ms >= n->orders.leave_by_ms) {
+        n->orders.leave = LEAVE_NONE;
         commit_judge_writes(n);
         node_notice(n, NOTICE_LEAVE_FAILED, n->name, 0, order_result_text(ORDER_RESULT_UNSAFE));
         answer_all(n, ORDER_LEAVE, UINT64_MAX, ORDER_RESULT_UNSAFE);
@@ -149,12 +152,12 @@ void orders_take(struct node *n, const struct event *event)
 void orders_judge(struct node *n)
 {
     answer_all(n, ORDER_FORGET, n->commits.synced, ORDER_RESULT_DONE);
-    if (n->leave == LEAVE_WANTED) leave_judge(n);
+    if (n->orders.leave == LEAVE_WANTED) leave_judge(n);
 }
 
 void orders_end(struct node *n)
 {
-    enum order_result left = n->leave == LEAVE_AGREED ? ORDER_RESULT_DONE : ORDER_RESULT_STOPPING;
+    enum order_result left = n->orders.leave == LEAVE_AGREED ? ORDER_RESULT_DONE : ORDER_RESULT_STOPPING;
     answer_all(n, ORDER_LEAVE, UINT64_MAX, left);
     answer_all(n, ORDER_FORGET, UINT64_MAX, ORDER_RESULT_STOPPING);
 }

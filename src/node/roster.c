@@ -104,7 +104,7 @@ void roster_members(struct node *n, struct peer_link *l, struct bytes body)
             return;
         }
         if (bytes_equal(item.node, bytes_of_text(n->name))) {
-            if (item.epoch > n->epoch) n->epoch = item.epoch;
+            if (item.epoch > n->orders.epoch) n->orders.epoch = item.epoch;
             continue;
         }
         err = roster_hear_of(n, l, &item);

@@ -6,8 +6,10 @@
 
 #include "count/replicas.h"
 #include "http/session.h"
+#include "test/unit/order_fixture.h"
 
 struct world {
+    struct played_orders orders;
     struct service service;
     struct stats stats;
     struct replicas *replicas;
@@ -17,13 +19,7 @@ struct world {
     char joined[64]; /* what ops->join was asked last */
     verify_done *verify_done;
     void *verify_context;
-    uint32_t verifies_cancelled, orders_cancelled, woken;
-    char ordered[64]; /* the name of the last order */
-    enum order_kind order_kind;
-    enum order_result order_result; /* what comes of it, at once, or */
-    bool order_waits;               /* ... when the test calls this: */
-    order_done *order_done;
-    void *order_context;
+    uint32_t verifies_cancelled, woken;
     bool verify_at_once; /* done before ops->verify returns */
     struct http_session *session;
     struct buffer pending, out; /* what the session has not consumed; what it answered */
@@ -63,8 +59,7 @@ static inline void world_info(void *server, struct service_info *ret_info)
 
 static inline uint64_t world_stat(void *server, enum stats_item stat)
 {
-    struct world *w = server;
-    return stats_get(&w->stats, stat);
+    return stats_get(&((struct world *)server)->stats, stat);
 }
 
 static const struct verify_result world_verify_result = { { 0xabc, 0xdef }, 7 };
@@ -80,27 +75,7 @@ static inline void *world_verify(void *worker, verify_done *done, void *context)
 
 static inline void world_verify_cancel(void *handle)
 {
-    struct world *w = handle;
-    w->verifies_cancelled++;
-}
-
-static inline void *world_order(void *worker, enum order_kind kind, struct bytes name, order_done *done, void *context)
-{
-    struct world *w = worker;
-    w->order_kind = kind;
-    size_t len = name.len < sizeof w->ordered ? name.len : sizeof w->ordered - 1;
-    if (len > 0) memcpy(w->ordered, name.ptr, len);
-    w->ordered[len] = '\0';
-    w->order_done = done;
-    w->order_context = context;
-    if (!w->order_waits) done(context, w->order_result);
-    return w;
-}
-
-static inline void world_order_cancel(void *handle)
-{
-    struct world *w = handle;
-    w->orders_cancelled++;
+    ((struct world *)handle)->verifies_cancelled++;
 }
 
 static inline uint64_t world_wall_us(void *server)
@@ -111,21 +86,14 @@ static inline uint64_t world_wall_us(void *server)
 
 static inline void world_woken(void *context)
 {
-    struct world *w = context;
-    w->woken++;
+    ((struct world *)context)->woken++;
 }
 
 static inline void world_init(struct world *w)
 {
-    static const struct service_ops ops = { .view = world_view,
-                                            .join = world_join,
-                                            .info = world_info,
-                                            .stat = world_stat,
-                                            .verify = world_verify,
-                                            .verify_cancel = world_verify_cancel,
-                                            .wall_us = world_wall_us,
-                                            .order = world_order,
-                                            .order_cancel = world_order_cancel };
+    static const struct service_ops ops = { world_view,    world_join,   world_info,
+                                            world_stat,    world_verify, world_verify_cancel,
+                                            world_wall_us, played_order, played_order_cancel };
     static const struct peer_info peer = { .id = 1, .address = "127.0.0.1:5000", .local = "127.0.0.1:8000" };
     *w = (struct world){ 0 };
     REQUIRE(replicas_new(&w->replicas) == ERR_OK);

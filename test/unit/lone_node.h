@@ -27,11 +27,9 @@ struct lone {
     uint64_t now_ms, appended, done, records;
     link_id link_last;
     struct lone_link links[LONE_LINKS_MAX];
-    uint32_t links_count, dials, notices[NOTICE_COUNT];
+    uint32_t links_count, dials, ordered, notices[NOTICE_COUNT];
     struct notice last[NOTICE_COUNT];
-    uint32_t ordered; /* orders that were answered; the last one: */
-    uint64_t ticket;
-    enum order_result result;
+    struct action order; /* the last that was answered */
     char dialled[ADDRESS_BYTES_MAX];
 };
 
@@ -86,8 +84,7 @@ static inline void lone_carry_out(struct lone *w, const struct action *a)
         l->closing = true;
     } else if (a->kind == ACTION_ORDERED) {
         w->ordered++;
-        w->ticket = a->as.ordered.ticket;
-        w->result = a->as.ordered.result;
+        w->order = *a;
     } else if (a->kind == ACTION_NOTICE) {
         w->notices[a->as.notice.kind]++;
         w->last[a->as.notice.kind] = a->as.notice;

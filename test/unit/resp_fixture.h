@@ -6,24 +6,19 @@
 
 #include "count/replicas.h"
 #include "resp/session.h"
+#include "test/unit/order_fixture.h"
 
 #include <string.h>
 
 struct resp_fixture {
+    struct played_orders orders;
     struct replicas *replicas;
     struct stats stats;
     struct service service;
     struct peer_info peer;
     struct view_member members[3];
     struct view view;
-    char joined[64];  /* the last address that was to be joined */
-    char ordered[64]; /* the name in the last order */
-    enum order_kind order_kind;
-    enum order_result order_result; /* what comes of it, at once, or */
-    bool order_waits;               /* ... when the test calls this: */
-    order_done *order_done;
-    void *order_context;
-    uint32_t orders_cancelled;
+    char joined[64]; /* the last address that was to be joined */
 };
 
 static const struct view *fixture_view(void *server)
@@ -70,32 +65,13 @@ static uint64_t fixture_wall_us(void *server)
     return UINT64_C(1795394852186623);
 }
 
-static void *fixture_order(void *worker, enum order_kind kind, struct bytes name, order_done *done, void *context)
-{
-    struct resp_fixture *f = worker;
-    size_t len = name.len < sizeof f->ordered ? name.len : sizeof f->ordered - 1;
-    if (len > 0) memcpy(f->ordered, name.ptr, len);
-    f->ordered[len] = 0;
-    f->order_kind = kind;
-    f->order_done = done;
-    f->order_context = context;
-    if (!f->order_waits) done(context, f->order_result);
-    return f;
-}
-
-static void fixture_order_cancel(void *handle)
-{
-    struct resp_fixture *f = handle;
-    f->orders_cancelled++;
-}
-
 static const struct service_ops fixture_ops = { .view = fixture_view,
                                                 .join = fixture_join,
                                                 .info = fixture_info,
                                                 .stat = fixture_stat,
                                                 .wall_us = fixture_wall_us,
-                                                .order = fixture_order,
-                                                .order_cancel = fixture_order_cancel };
+                                                .order = played_order,
+                                                .order_cancel = played_order_cancel };
 
 static inline struct view_member fixture_member(const char *node, enum member_state state)
 {

@@ -444,13 +444,13 @@ static void test_an_order_answers_with_what_came_of_it(void **state)
     struct world w;
     world_init(&w);
     ask(&w, "DELETE /v1/cluster/members/localhost%3A8002", NULL, "204\n");
-    assert_int_equal(w.order_kind, ORDER_FORGET);
-    assert_string_equal(w.ordered, "localhost:8002");
+    assert_int_equal(w.orders.kind, ORDER_FORGET);
+    assert_string_equal(w.orders.name, "localhost:8002");
     ask(&w, "POST /v1/cluster/leave", NULL, "204\n");
-    assert_int_equal(w.order_kind, ORDER_LEAVE);
-    assert_string_equal(w.ordered, "");
+    assert_int_equal(w.orders.kind, ORDER_LEAVE);
+    assert_string_equal(w.orders.name, "");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        w.order_result = rows[i].result;
+        w.orders.result = rows[i].result;
         buffer_clear(&w.out);
         world_send_text(&w, "DELETE /v1/cluster/members/x HTTP/1.1\r\n" HOST "\r\n");
         struct bytes out = buffer_view(&w.out);
@@ -459,7 +459,7 @@ static void test_an_order_answers_with_what_came_of_it(void **state)
         assert_non_null(find_text(out, order_result_text(rows[i].result)));
     }
     world_release(&w);
-    assert_int_equal(w.orders_cancelled, 0);
+    assert_int_equal(w.orders.cancelled, 0);
 }
 
 static void test_an_order_is_waited_for_and_cancelled_with_its_session(void **state)
@@ -467,11 +467,11 @@ static void test_an_order_is_waited_for_and_cancelled_with_its_session(void **st
     (void)state;
     struct world w;
     world_init(&w);
-    w.order_waits = true;
+    w.orders.waits = true;
     world_send_text(&w, "DELETE /v1/cluster/members/a:1 HTTP/1.1\r\n" HOST "\r\nGET /ping HTTP/1.1\r\n" HOST "\r\n");
     assert_true(w.waits);
     world_expect(&w, "");
-    w.order_done(w.order_context, ORDER_RESULT_DONE);
+    w.orders.done(w.orders.context, ORDER_RESULT_DONE);
     assert_int_equal(w.woken, 1);
     world_send_text(&w, "");
     world_expect(&w, "204\n200\n");
@@ -479,7 +479,7 @@ static void test_an_order_is_waited_for_and_cancelled_with_its_session(void **st
     world_send_text(&w, "POST /v1/cluster/leave HTTP/1.1\r\n" HOST "\r\n");
     assert_true(w.waits);
     world_release(&w);
-    assert_int_equal(w.orders_cancelled, 1);
+    assert_int_equal(w.orders.cancelled, 1);
 }
 
 static void test_health_says_what_a_balancer_needs(void **state)

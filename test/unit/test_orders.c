@@ -13,8 +13,8 @@ static void order(struct stage *s, enum order_kind kind, const char *name, uint6
 
 static void expect_result(struct stage *s, uint64_t ticket, enum order_result result)
 {
-    assert_int_equal(s->w.ticket, ticket);
-    assert_string_equal(order_result_text(s->w.result), order_result_text(result));
+    assert_int_equal(s->w.order.as.ordered.ticket, ticket);
+    assert_string_equal(order_result_text(s->w.order.as.ordered.result), order_result_text(result));
 }
 
 static void say_member(struct stage *s, struct lone_link *l, const struct member_item *item)

@@ -328,23 +328,23 @@ static void test_what_is_behind_an_order_waits_for_its_reply(void **state)
     (void)state;
     struct talk *t = talk_new();
     struct bytes input = bytes_of_text("INCR a\r\nQUIPU.FORGET x:1\r\nINCR a\r\nQUIPU.LEAVE\r\n");
-    t->f.order_waits = true;
+    t->f.orders.waits = true;
     woken = 0;
     resp_session_set_wake(t->s, note_wake, NULL);
     assert_true(feed_rest(t, &input).wait);
     expect_out(t, ":1\r\n");
-    assert_int_equal(t->f.order_kind, ORDER_FORGET);
-    assert_string_equal(t->f.ordered, "x:1");
+    assert_int_equal(t->f.orders.kind, ORDER_FORGET);
+    assert_string_equal(t->f.orders.name, "x:1");
     struct session_result early = feed_rest(t, &input);
     assert_true(early.wait && early.consumed == 0 && !early.close);
-    t->f.order_done(t->f.order_context, ORDER_RESULT_HEARD);
+    t->f.orders.done(t->f.orders.context, ORDER_RESULT_HEARD);
     assert_int_equal(woken, 1);
     assert_true(feed_rest(t, &input).wait); /* for the second */
     expect_out(t, ":1\r\n-ERR this member is heard right now; stop it first, or use leave on it\r\n:2\r\n");
-    assert_int_equal(t->f.order_kind, ORDER_LEAVE);
+    assert_int_equal(t->f.orders.kind, ORDER_LEAVE);
     assert_int_equal(input.len, 0);
     buffer_clear(&t->o.out);
-    t->f.order_done(t->f.order_context, ORDER_RESULT_DONE);
+    t->f.orders.done(t->f.orders.context, ORDER_RESULT_DONE);
     assert_false(feed_rest(t, &input).wait); /* nothing is there but the reply */
     expect_out(t, "+OK\r\n");
     talk_free(t);
@@ -356,15 +356,15 @@ static void test_nobody_waits_for_an_order_whose_client_has_gone(void **state)
     struct talk *t = talk_new();
     struct bytes input =
         bytes_of_text("CLIENT REPLY OFF\r\nQUIPU.FORGET x:1\r\nCLIENT REPLY ON\r\nQUIPU.FORGET y:1\r\n");
-    t->f.order_waits = true;
+    t->f.orders.waits = true;
     assert_true(feed_rest(t, &input).wait);
-    t->f.order_done(t->f.order_context, ORDER_RESULT_UNKNOWN);
+    t->f.orders.done(t->f.orders.context, ORDER_RESULT_UNKNOWN);
     assert_true(feed_rest(t, &input).wait);
     expect_out(t, "+OK\r\n"); /* of REPLY ON: nobody wanted the other */
-    uint32_t cancelled = t->f.orders_cancelled;
+    uint32_t cancelled = t->f.orders.cancelled;
     resp_session_free(t->s);
     t->s = NULL;
-    assert_int_equal(t->f.orders_cancelled, cancelled + 1);
+    assert_int_equal(t->f.orders.cancelled, cancelled + 1);
     talk_free(t);
 }
 
