@@ -30,7 +30,7 @@ static void stream_from(struct bytes input, bool framed, struct buffer *out)
     struct reader r;
     reader_init(&r, input);
     while (reader_left(&r) >= 3) {
-        enum frame_kind kind = (enum frame_kind)(reader_u8(&r) % (FRAME_TRAIL + 1));
+        enum frame_kind kind = (enum frame_kind)(reader_u8(&r) % (FRAME_LEAVE + 1));
         size_t len = reader_u16(&r);
         struct bytes body = reader_bytes(&r, len < reader_left(&r) ? len : reader_left(&r));
         struct shared *frame = frame_new(kind, body);

@@ -95,6 +95,8 @@ struct machine {
     struct notice notice_last[NOTICE_COUNT];
     int64_t shown[SIM_COUNTERS_MAX]; /* by answered reads */
     char peers[SIM_NODES_MAX * 8];
+    uint32_t orders_answered;
+    enum order_result order_result; /* of the last */
 };
 
 struct sim {

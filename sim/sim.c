@@ -154,6 +154,10 @@ static void carry_out(struct sim *s, uint32_t node, struct actions *actions)
         case ACTION_NOTICE:
             note(s, node, &a->as.notice);
             break;
+        case ACTION_ORDERED:
+            m->orders_answered++;
+            m->order_result = a->as.ordered.result;
+            break;
         case ACTION_STOPPED:
             machine_end(s, node);
             network_node_gone(s, node, true);
@@ -551,4 +555,36 @@ void sim_free(struct sim *s)
     network_release(s);
     free(s->schedule.items);
     free(s);
+}
+
+/* --- orders --- */
+
+static void order(struct sim *s, uint32_t node, enum order_kind kind, const char *name)
+{
+    struct event event = { .kind = EVENT_ORDER };
+    s->machines[node].orders_answered = 0;
+    event.as.order.kind = kind;
+    event.as.order.name = bytes_of_text(name);
+    sim_event(s, node, &event);
+}
+
+void sim_forget(struct sim *s, uint32_t node, const char *member)
+{
+    order(s, node, ORDER_FORGET, member);
+}
+
+void sim_leave(struct sim *s, uint32_t node)
+{
+    order(s, node, ORDER_LEAVE, "");
+}
+
+bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_result)
+{
+    *ret_result = s->machines[node].order_result;
+    return s->machines[node].orders_answered > 0;
+}
+
+uint64_t sim_stat(const struct sim *s, uint32_t node, enum stats_item stat)
+{
+    return stats_get(&s->machines[node].stats, stat);
 }

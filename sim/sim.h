@@ -68,6 +68,12 @@ void sim_get(struct sim *s, uint32_t node, const char *name);
 int64_t sim_value(struct sim *s, uint32_t node, const char *name);
 void sim_seed(struct sim *s, uint32_t node, const char *address); /* as a join command */
 
+/* A person's order to the node; what came of the last one, once it is known. */
+void sim_forget(struct sim *s, uint32_t node, const char *member);
+void sim_leave(struct sim *s, uint32_t node);
+bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_result);
+uint64_t sim_stat(const struct sim *s, uint32_t node, enum stats_item stat); /* so far */
+
 struct node *sim_node(struct sim *s, uint32_t node);
 struct disk *sim_disk(struct sim *s, uint32_t node);
 const struct view *sim_view(struct sim *s, uint32_t node); /* give back with view_drop */

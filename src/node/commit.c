@@ -222,7 +222,7 @@ static void commit_publish(struct node *n, struct commit *c)
         fresh_set(n, c);
         for (uint32_t i = 0; i < n->members.members_count; i++) {
             struct member *m = &n->members.members[i];
-            if (m->lag_since_ms == 0) m->lag_since_ms = n->now_ms;
+            if (member_counts(m) && m->lag_since_ms == 0) m->lag_since_ms = n->now_ms;
         }
     }
     for (uint32_t i = 0; i < c->incoming.count; i++) {
@@ -282,7 +282,7 @@ void commit_judge_writes(struct node *n)
 {
     enum err reason = n->journal_full ? ERR_FULL : ERR_OK;
     if (n->fenced) reason = ERR_FENCED;
-    if (n->stopping) reason = ERR_CLOSED;
+    if (n->stopping || n->orders.leave != LEAVE_NONE) reason = ERR_CLOSED;
     keyspace_refuse_writes(n->keyspace, reason);
 }
 
@@ -314,7 +314,8 @@ void commit_journal(struct node *n, const struct event *event)
         node_notice(n, full ? NOTICE_WRITES_REFUSED : NOTICE_WRITES_TAKEN, n->name, 0, err_text(ERR_FULL));
         n->view_version++;
     }
-    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && !n->splits_due && n->now_ms >= n->commits.snapshot_retry_ms)
+    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && !n->splits_due &&
+        n->now_ms >= n->commits.snapshot_retry_ms)
         snapshot_seek(n);
 }
 

@@ -248,7 +248,7 @@ void fork_verify(struct node *n)
     if (trail->firm > n->boot_start) return;
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         const struct member *m = &n->members.members[i];
-        if (m->state == MEMBER_LEFT) continue;
+        if (!member_counts(m)) continue;
         if (!m->checked) return;
         pledged = pledged && m->pledged > n->boot_start;
         checked++;

@@ -32,7 +32,7 @@ static void write_members(const struct node *n, struct buffer *out)
 {
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         const struct member *m = &n->members.members[i];
-        struct member_item item = { bytes_of_text(m->name), m->replica };
+        struct member_item item = { bytes_of_text(m->name), m->replica, m->epoch, !member_counts(m) };
         member_put(out, &item);
     }
 }
@@ -141,9 +141,10 @@ static enum err recover_members(struct node *n, struct bytes record)
     reader_init(&items, record);
     while ((err = member_next(&items, &item)) == ERR_OK) {
         uint32_t member;
-        bool is_new;
+        enum news news;
+        struct standing said = { item.epoch, item.left };
         if (bytes_equal(item.node, bytes_of_text(n->name))) continue; /* this node had another name before */
-        err = membership_add(&n->members, item.node, 0, &member, &is_new);
+        err = membership_merge(&n->members, item.node, said, 0, &member, &news);
         if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
         n->members.members[member].replica = item.replica;
     }

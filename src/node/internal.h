@@ -6,6 +6,7 @@
  *   gossip.c    digests, wants, blocks that come in      lanes.c     what goes out on a link, and when
  *   fork.c      two histories of one replica
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
+ *   orders.c    forget and leave
  *
  * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is
  * about to end does not matter, since nothing that was not appended has been answered. */
@@ -21,7 +22,9 @@
 #include "count/replicas.h"
 #include "node/commit.h"
 #include "node/node.h"
+#include "node/orders.h"
 #include "node/peer_link.h"
+#include "node/roster.h"
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
@@ -39,7 +42,6 @@
 #define HANDSHAKE_BYTES_MAX 4096u           /* of a frame from somebody who has not said who it is */
 #define LINK_ANSWERS_BYTES_MAX (256u << 10) /* with more than this unread a peer's questions are not answered */
 #define LINK_UNREAD_BYTES_MAX (16u << 20)   /* with more than this unread the link ends */
-#define ASKED_MAX 3u
 
 /* What is on its way into the keyspace for one replica. */
 struct replica_sync {
@@ -62,7 +64,8 @@ struct node {
     bool pledges_due; /* some are to be written */
     bool splits_due, commits_held;            /* no commit may begin */
     bool identity_changed;                    /* to be written to the journal */
-    bool members_changed, members_untold; /* to be written to the journal; to be sent to the peers */
+    bool members_changed;                     /* to be written to the journal */
+    struct orders orders;
     uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
     struct stats *stats;
     struct random random;
@@ -154,18 +157,9 @@ void link_down(struct node *n, struct peer_link *l, const char *reason);
 void link_close(struct node *n, struct peer_link *l, const char *why);
 void link_broken(struct node *n, struct peer_link *l, const char *what);
 void link_dial(struct node *n, struct contact *c);
-
-/* roster.c */
-void roster_tick(struct node *n);
-void roster_tell_members(struct node *n, struct peer_link *l);
-void roster_tell_all(struct node *n);
-void roster_members(struct node *n, struct peer_link *l, struct bytes body);
-void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
-void roster_heard(struct node *n, struct peer_link *l, struct bytes body);
-/* l: where it was heard of. */
-bool roster_meet(struct node *n, const struct peer_link *l, struct bytes name, const struct id128 *replica,
-                 uint32_t *ret_member);
-void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body);
 const char *link_name(const struct node *n, const struct peer_link *l);
+
+/* node.c */
+void node_stop(struct node *n); /* goodbye follows when all is durable */
 
 #endif

@@ -208,6 +208,8 @@ static void begin_to_talk(struct node *n, struct peer_link *l)
     l->stage = LINK_TALKING;
     l->talking_ms = l->heard_ms = n->now_ms;
     struct member *member = &n->members.members[l->member];
+    member->checked = false;
+    member->pledged = 0;
     if (membership_linked(&n->members, l->member, l->id, n->now_ms))
         node_notice(n, NOTICE_PEER_UP, member->name, 0, "");
     roster_tell_members(n, l); /* before the digest: who has heard both knows whom else to ask (fork_verify) */
@@ -218,10 +220,11 @@ static void hello_taken(struct node *n, struct peer_link *l, const struct hello 
 {
     if (objected(n, l, hello)) return;
     uint32_t member;
-    if (!roster_meet(n, l, hello->node, &hello->replica, &member)) {
-        if (!n->failed) refuse(n, l, hello, "there are too many members");
-        return;
-    }
+    enum err err = roster_admit(n, l, hello, &member);
+    if (err == ERR_NOMEM) n->failed = true;
+    if (err == ERR_TOO_LONG) refuse(n, l, hello, "there are too many members");
+    if (err == ERR_RANGE) refuse(n, l, hello, "a node of this name has left for good; take another one");
+    if (err != ERR_OK) return;
     struct contact *contact = l->dialled ? membership_contact_of(&n->members, l->id) : NULL;
     if (contact) contact->member = member;
     l->member = member;
@@ -315,6 +318,9 @@ static void frame_in_talk(struct node *n, struct peer_link *l, const struct fram
         return;
     case FRAME_GOODBYE:
         roster_goodbye(n, l, frame->body);
+        return;
+    case FRAME_LEAVE:
+        roster_leave(n, l, frame->body);
         return;
     case FRAME_HELLO:
     case FRAME_REFUSE:

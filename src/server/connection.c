@@ -80,6 +80,7 @@ static void begin_session(struct connection *c, enum sniff kind)
     } else {
         c->session.resp = resp_session_new(&set->options.service, &c->peer);
         is_made = c->session.resp != NULL;
+        if (is_made) resp_session_set_wake(c->session.resp, on_wake, c);
     }
     if (is_made) {
         c->protocol = kind == SNIFF_HTTP ? PROTOCOL_HTTP : PROTOCOL_RESP;
@@ -206,7 +207,7 @@ static struct bytes rest_of_input(const struct connection *c)
     return bytes_of(c->in.len > c->in_at ? c->in.ptr + c->in_at : NULL, c->in.len - c->in_at);
 }
 
-/* The answer that an HTTP session waited for is there. */
+/* The answer that the session waited for is there. */
 static void on_wake(void *context)
 {
     struct connection *c = context;

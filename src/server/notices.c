@@ -12,7 +12,7 @@ static const char *const templates[NOTICE_COUNT] = {
     [NOTICE_PEER_UP] = "peer %n is up",
     [NOTICE_PEER_DOWN] = "peer %n is down: %d",
     [NOTICE_PEER_INDIRECT] = "peer %n is not heard from here, but by others: %d",
-    [NOTICE_PEER_LEFT] = "peer %n has left the cluster",
+    [NOTICE_PEER_LEFT] = "%n is no member any more, known from %d",
     [NOTICE_MEMBER_NEW] = "member %n is new, known from %d",
     [NOTICE_RETRY] = "connect to %n failed: %d; next attempt in %u ms",
     [NOTICE_LINK_REFUSED] = "link with %n refused: %d",
@@ -25,6 +25,8 @@ static const char *const templates[NOTICE_COUNT] = {
     [NOTICE_PAUSED] = "this process stood still for %u ms",
     [NOTICE_WRITES_REFUSED] = "writes are refused: %d",
     [NOTICE_WRITES_TAKEN] = "writes are taken again",
+    [NOTICE_LEAVING] = "this node is to leave: writes are refused until its peers have all of it",
+    [NOTICE_LEAVE_FAILED] = "this node does not leave: %d",
     [NOTICE_SNAPSHOT_FAILED] = "snapshot failed: %d",
     [NOTICE_CAUGHT_UP] = "caught up with all peers after %u ms",
 };

@@ -120,7 +120,7 @@ static void test_a_head_that_cannot_be_is_refused_before_its_body_comes(void **s
 {
     (void)state;
     for (unsigned kind = 0; kind < 256; kind++) {
-        bool known = kind >= FRAME_HELLO && kind <= FRAME_TRAIL;
+        bool known = kind >= FRAME_HELLO && kind <= FRAME_LEAVE;
         assert_err(read_head(1, (uint8_t)kind), known ? ERR_PARTIAL : ERR_CORRUPT);
     }
     assert_err(read_head(FRAME_BODY_BYTES_MAX, FRAME_BLOCK), ERR_PARTIAL);
@@ -362,7 +362,8 @@ static void test_members_before_the_damage_are_sound(void **state)
 {
     (void)state;
     struct buffer body = { 0 };
-    struct member_item a = { bytes_of_text("a:1"), { { 1 } } }, b = { bytes_of_text("[::1]:65535"), { { 0 } } }, back;
+    struct member_item a = { bytes_of_text("a:1"), { { 1 } }, 0, false }, back;
+    struct member_item b = { bytes_of_text("[::1]:65535"), { { 0 } }, UINT32_MAX, true };
     member_put(&body, &a);
     size_t first = body.len;
     member_put(&body, &b);
@@ -373,12 +374,31 @@ static void test_members_before_the_damage_are_sound(void **state)
         uint32_t count = 0;
         reader_init(&items, f.bytes);
         while ((err = member_next(&items, &back)) == ERR_OK) {
-            assert_true(bytes_equal(back.node, count == 0 ? a.node : b.node));
+            const struct member_item *item = count == 0 ? &a : &b;
+            assert_true(bytes_equal(back.node, item->node));
+            assert_true(back.epoch == item->epoch && back.left == item->left);
             count++;
         }
         assert_int_equal(count, len == body.len ? 2 : len >= first ? 1 : 0);
         assert_err(err, len == 0 || len == first || len == body.len ? ERR_STALE : ERR_CORRUPT);
         assert_err(member_next(&items, &back), err); /* the end stays the end, damage stays damage */
+        fenced_release(&f);
+    }
+    buffer_release(&body);
+}
+
+static void test_a_farewell_is_an_epoch_and_nothing_else(void **state)
+{
+    (void)state;
+    struct buffer body = { 0 };
+    uint32_t epoch = 0;
+    leave_write(&body, 0x01020304);
+    assert_ok(leave_read(buffer_view(&body), &epoch));
+    assert_int_equal(epoch, 0x01020304);
+    buffer_u8(&body, 0);
+    for (size_t len = 0; len <= body.len; len++) {
+        struct fenced f = fenced_copy(bytes_of(body.ptr, len));
+        assert_err(leave_read(f.bytes, &epoch), len == 4 ? ERR_OK : ERR_CORRUPT);
         fenced_release(&f);
     }
     buffer_release(&body);
@@ -445,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_a_trail_that_cannot_be_is_damage),
         cmocka_unit_test(test_a_trail_without_memory_says_so),
         cmocka_unit_test(test_members_before_the_damage_are_sound),
+        cmocka_unit_test(test_a_farewell_is_an_epoch_and_nothing_else),
         cmocka_unit_test(test_an_answer_names_whom_it_is_about),
         cmocka_unit_test(test_what_an_address_is),
     };

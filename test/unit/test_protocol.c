@@ -14,7 +14,7 @@ static void test_nothing_but_hello_is_understood_before_hello(void **state)
 {
     (void)state;
     struct stage *s = stage_new();
-    for (int kind = FRAME_REFUSE; kind <= FRAME_TRAIL; kind++) {
+    for (int kind = FRAME_REFUSE; kind <= FRAME_LEAVE; kind++) {
         struct lone_link *l;
         assert_ok(lone_accept(&s->w, &l));
         uint32_t broken = s->w.notices[NOTICE_LINK_BROKEN], refused = s->w.notices[NOTICE_LINK_REFUSED];
@@ -61,6 +61,7 @@ static void test_a_frame_that_is_damaged_inside_ends_its_link_alone(void **state
         { FRAME_HEARD, bytes_of_text("\2a:1") },
         { FRAME_HEARD, bytes_of_text("\1nobody") },
         { FRAME_GOODBYE, bytes_of(zeroes, 1) },
+        { FRAME_LEAVE, bytes_of(zeroes, 3) },
         { FRAME_TRAIL, bytes_of(NULL, 0) },
         { FRAME_TRAIL, bytes_of(zeroes, 42) },
     };

@@ -19,7 +19,7 @@ static void test_ten_thousand_names_are_taken_and_no_more(void **state)
         struct buffer body = { 0 };
         for (int i = 0; i < 1000; i++) {
             int len = snprintf(name, sizeof name, "made-up-%d:1", frame * 1000 + i);
-            member_put(&body, &(struct member_item){ bytes_of(name, (size_t)len), { { 0 } } });
+            member_put(&body, &(struct member_item){ .node = bytes_of(name, (size_t)len) });
         }
         assert_ok(lone_say_buffer(&s->w, l, FRAME_MEMBERS, &body));
         assert_ok(lone_say(&s->w, s->good, FRAME_PING, bytes_of("12345678", 8)));

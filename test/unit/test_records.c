@@ -42,9 +42,9 @@ static const uint8_t boot[] = {
     0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 };
 static const uint8_t members[] = {
-    0x03, 0x62, 0x3a, 0x32, 0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9,
-    0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf, 0x03, 0x63, 0x3a, 0x33, 0x00, 0x00, 0x00, 0x00,
-    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x03, 0x62, 0x3a, 0x32, 0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xbb, 0xbc,
+    0xbd, 0xbe, 0xbf, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x63, 0x3a, 0x33, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01,
 };
 static const uint8_t vector[] = {
     0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0x28, 0x00, 0x00,
@@ -157,6 +157,9 @@ static void test_what_was_recovered_is_who_the_node_is(void **state)
     assert_int_equal(n->members.members_count, 2);
     assert_string_equal(n->members.members[0].name, "b:2");
     assert_true(id128_equal(&n->members.members[0].replica, &peer));
+    assert_true(member_counts(&n->members.members[0]));
+    assert_int_equal(n->members.members[1].epoch, 1);
+    assert_false(member_counts(&n->members.members[1])); /* who has left stays so */
     node_free(n);
 }
 
@@ -176,7 +179,7 @@ static void test_a_record_cut_anywhere_is_damage(void **state)
             const uint8_t kind = records[i].kind;
             bool list =
                 kind == RECORD_MEMBERS || kind == RECORD_VECTOR || kind == RECORD_TRAILS || kind == RECORD_PLEDGES;
-            bool between = list && (len == 0 || (records[i].kind == RECORD_MEMBERS && len == 20));
+            bool between = list && (len == 0 || (records[i].kind == RECORD_MEMBERS && len == 25));
             struct node *n = node_make("quipu");
             assert_err(give(n, records[i].kind, records[i].bytes, len), between ? ERR_OK : ERR_CORRUPT);
             node_free(n);
@@ -212,6 +215,7 @@ static void test_records_that_this_version_could_not_have_written(void **state)
     assert_ok(give_changed(RECORD_MEMBERS, members, sizeof members, 3, '9'));
     assert_err(give_changed(RECORD_TRAILS, trails, sizeof trails, 66, 0), ERR_CORRUPT); /* two boots in one place */
     assert_err(give_changed(RECORD_TRAILS, trails, sizeof trails, TRAILS_AT_COUNT, 1), ERR_CORRUPT); /* one too many */
+    assert_err(give_changed(RECORD_MEMBERS, members, sizeof members, 49, 2), ERR_CORRUPT); /* neither left nor not */
 }
 
 static void test_entries_of_nobody_are_not_a_journal_of_ours(void **state)
