@@ -306,7 +306,7 @@ static enum err split_last(struct node *n, uint32_t replica, struct boot last)
     return err;
 }
 
-/* Also at recovery. own_nonce: of the boot under whose id this node goes on; 0 if the replica is not its own. */
+/* Also at recovery. own_nonce names the id under which this node goes on; 0 if the replica is not its own. */
 enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce)
 {
     const struct trail *trail = replicas_trail(n->replicas, replica);
@@ -351,6 +351,13 @@ static void tell_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t
     node_notice(n, was_own ? NOTICE_ROLLBACK : NOTICE_SPLIT, n->name, fork, detail);
 }
 
+/* Under the id of what this boot wrote since the fork. If it began before the fork, and wrote nothing since, that part stays
+ * with the replica, and another id must be found. */
+static uint64_t own_nonce_after(struct node *n, uint64_t fork)
+{
+    return n->boot_start >= fork ? n->nonce : random_u64(&n->random) | 1;
+}
+
 static void carry_out(struct node *n, uint32_t replica)
 {
     uint64_t fork = n->syncs[replica].fork;
@@ -358,7 +365,7 @@ static void carry_out(struct node *n, uint32_t replica)
     bool is_own = replica == n->own;
     n->syncs[replica].split_due = false;
     if (!boot && !is_own) return;
-    uint64_t nonce = is_own ? n->nonce : boot->nonce;
+    uint64_t nonce = is_own ? own_nonce_after(n, fork) : boot->nonce;
     enum err err = fork_split(n, replica, fork, is_own ? nonce : 0);
     if (err == ERR_OK) err = commit_hold_split(n, replica, fork, is_own ? nonce : 0);
     if (err != ERR_OK) {
