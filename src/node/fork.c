@@ -329,6 +329,8 @@ static void own_moved(struct node *n)
 {
     n->own_seq = replicas_known(n->replicas, n->own)->known;
     n->boot_start = n->unpledged_to = 0;
+    struct trail *trail = replicas_trail(n->replicas, n->own);
+    if (trail->count == 0 && trail_extend(trail, 0, n->nonce) != ERR_OK) n->failed = true;
     n->identity_changed = true;
     shared_drop(n->fresh.frame);
     n->fresh = (struct fresh){ 0 };
