@@ -34,6 +34,13 @@ static uint64_t held(const struct node *n, uint32_t replica)
     return replica == n->own ? known->durable : known->known;
 }
 
+/* How much of it there is: of the own replica also what is on its way to the disk. Whoever copied that disk may have
+ * read it there already. */
+static uint64_t reach(const struct node *n, uint32_t replica)
+{
+    return replica == n->own ? n->own_seq : replicas_known(n->replicas, replica)->known;
+}
+
 /* What the boot wrote was split off the replica. */
 static bool is_gone(const struct node *n, uint32_t replica, uint64_t nonce)
 {
@@ -69,10 +76,10 @@ bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_it
     if (item->known == 0) return true;
     bool gone = is_gone(n, replica, item->nonce);
     bool fits = !gone;
-    if (item->known <= held(n, replica))
+    if (item->known <= reach(n, replica))
         fits = fits && !differ(trail_nonce_at(trail, item->known), item->nonce);
     else if (replica == n->own)
-        fits = false; /* nobody knows more of this node than its own disk */
+        fits = false; /* nobody knows more of this node than it wrote */
     l->digest.claims[replica].gone = gone;
     if (!fits) tell_trail(n, l, replica, gone ? item->nonce : 0);
     if (fits && replica != n->own && item->known <= held(n, replica)) fork_pledge(n, replica, item->pledged, item->firm);
@@ -121,7 +128,7 @@ static void compare(struct node *n, struct peer_link *l, uint32_t replica, const
                     const struct trail *theirs)
 {
     const struct trail *mine = replicas_trail(n->replicas, replica);
-    uint64_t known = held(n, replica), fork;
+    uint64_t known = reach(n, replica), fork;
     bool parted = trail_fork(mine, known, theirs, item->known, &fork);
     if (!parted && replica == n->own && item->known > known) {
         give_way(n, replica, known); /* it is this node that is behind: somebody wrote on before */
@@ -353,11 +360,14 @@ static void tell_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t
     node_notice(n, was_own ? NOTICE_ROLLBACK : NOTICE_SPLIT, n->name, fork, detail);
 }
 
-/* Under the id of what this boot wrote since the fork. If it began before the fork, and wrote nothing since, that part stays
- * with the replica, and another id must be found. */
-static uint64_t own_nonce_after(struct node *n, uint64_t fork)
+/* Somebody writes on from the middle of this very boot, as a machine does whose memory was copied with its disk. What
+ * was written so far cannot be told apart; what follows can. */
+static enum err begin_anew(struct node *n)
 {
-    return n->boot_start >= fork ? n->nonce : random_u64(&n->random) | 1;
+    do n->nonce = random_u64(&n->random);
+    while (n->nonce == 0);
+    n->boot_start = n->own_seq;
+    return trail_extend(replicas_trail(n->replicas, n->own), n->own_seq, n->nonce);
 }
 
 static void carry_out(struct node *n, uint32_t replica)
@@ -365,10 +375,15 @@ static void carry_out(struct node *n, uint32_t replica)
     uint64_t fork = n->syncs[replica].fork;
     const struct boot *boot = trail_boot_from(replicas_trail(n->replicas, replica), fork);
     bool is_own = replica == n->own;
+    enum err err = ERR_OK;
     n->syncs[replica].split_due = false;
     if (!boot && !is_own) return;
-    uint64_t nonce = is_own ? own_nonce_after(n, fork) : boot->nonce;
-    enum err err = fork_split(n, replica, fork, is_own ? nonce : 0);
+    if (!boot) {
+        err = begin_anew(n);
+        fork = n->own_seq;
+    }
+    uint64_t nonce = is_own ? n->nonce : boot->nonce;
+    if (err == ERR_OK) err = fork_split(n, replica, fork, is_own ? nonce : 0);
     if (err == ERR_OK) err = commit_hold_split(n, replica, fork, is_own ? nonce : 0);
     if (err != ERR_OK) {
         n->failed = true;

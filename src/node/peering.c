@@ -254,14 +254,14 @@ static void refused(struct node *n, struct peer_link *l, struct bytes why)
 static void frame_before_talk(struct node *n, struct peer_link *l, const struct frame *frame)
 {
     struct hello hello;
-    if (l->to_copy && frame->kind == FRAME_TRAIL) {
-        fork_trail(n, l, frame->body);
+    if (l->to_copy) { /* with anything but a trail it has moved to another id meanwhile */
+        if (frame->kind == FRAME_TRAIL) fork_trail(n, l, frame->body);
         link_close(n, l, objection_text(OBJECTION_COPY));
         return;
     }
     if (frame->kind == FRAME_REFUSE)
         refused(n, l, frame->body);
-    else if (l->to_copy || frame->kind != FRAME_HELLO || hello_read(frame->body, &hello) != ERR_OK)
+    else if (frame->kind != FRAME_HELLO || hello_read(frame->body, &hello) != ERR_OK)
         link_broken(n, l, "a handshake that is not understood");
     else
         hello_taken(n, l, &hello);

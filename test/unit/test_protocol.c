@@ -110,17 +110,7 @@ static void test_a_second_hello_ends_the_link(void **state)
     stage_free(s);
 }
 
-/* Another process runs on a copy: this one goes on under an id of its own, and its links begin anew. */
-static void check_split(struct stage *s)
-{
-    struct id128 before = peer_id(1), id = trail_split_id(&before, s->w.node->nonce);
-    assert_true(id128_equal(replicas_id(s->w.node->replicas, s->w.node->own), &id));
-    assert_true(is_over(s->good));
-    assert_ok(lone_meet(&s->w, "good:1", 2, &s->good));
-    check_serves(s);
-}
-
-static void expect_refusal(const struct hello *hello, const char *why, bool clone, bool splits)
+static void expect_refusal(const struct hello *hello, const char *why, bool clone)
 {
     struct stage *s = stage_new();
     struct lone_link *l;
@@ -133,7 +123,6 @@ static void expect_refusal(const struct hello *hello, const char *why, bool clon
     assert_memory_equal(frame.body.ptr, why, frame.body.len);
     assert_string_equal(s->w.last[NOTICE_LINK_REFUSED].detail, why);
     assert_int_equal(s->w.notices[NOTICE_CLONE], clone);
-    if (splits) check_split(s);
     check_serves(s);
     stage_free(s);
 }
@@ -143,17 +132,15 @@ static void test_who_may_not_talk_hears_why(void **state)
     (void)state;
     struct hello hello = peer_hello("bad:1", 3);
     hello.cluster = bytes_of_text("another");
-    expect_refusal(&hello, "it belongs to another cluster", false, false);
+    expect_refusal(&hello, "it belongs to another cluster", false);
     hello = peer_hello("bad:1", 3);
     hello.version = PROTOCOL_VERSION + 1;
-    expect_refusal(&hello, "it speaks another version of the protocol", false, false);
+    expect_refusal(&hello, "it speaks another version of the protocol", false);
     hello = peer_hello("bad:1", 3);
     hello.features = 1u << 7;
-    expect_refusal(&hello, "it needs features that this version does not have", false, false);
+    expect_refusal(&hello, "it needs features that this version does not have", false);
     hello = peer_hello(LONE_NAME, 3);
-    expect_refusal(&hello, "another process runs under the same node id", true, false);
-    hello = peer_hello("bad:1", 1);
-    expect_refusal(&hello, "another process runs on a copy of the same data directory", true, true);
+    expect_refusal(&hello, "another process runs under the same node id", true);
 }
 
 static void test_a_later_version_may_say_more_in_its_hello(void **state)
