@@ -584,7 +584,7 @@ bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_r
     return s->machines[node].orders_answered > 0;
 }
 
-uint64_t sim_stat(const struct sim *s, uint32_t node, enum stats_item stat)
+uint64_t sim_bytes_sent(const struct sim *s, uint32_t node)
 {
-    return stats_get(&s->machines[node].stats, stat);
+    return stats_get(&s->machines[node].stats, STAT_peer_bytes_out);
 }

@@ -72,7 +72,8 @@ void sim_seed(struct sim *s, uint32_t node, const char *address); /* as a join c
 void sim_forget(struct sim *s, uint32_t node, const char *member);
 void sim_leave(struct sim *s, uint32_t node);
 bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_result);
-uint64_t sim_stat(const struct sim *s, uint32_t node, enum stats_item stat); /* so far */
+/* Bytes that a node handed to its links so far. */
+uint64_t sim_bytes_sent(const struct sim *s, uint32_t node);
 
 struct node *sim_node(struct sim *s, uint32_t node);
 struct disk *sim_disk(struct sim *s, uint32_t node);
