@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Versions side by side: each released one is built from its commit, forms a cluster with this one, and both start on the
-other's directories. docs/VERSIONS.md has the list and the promise."""
+"""Versions side by side: each released one is built from its commit, forms a cluster with this one, and both start on
+the other's directories. docs/VERSIONS.md has the list and the promise."""
 import io
 import re
 import shutil
