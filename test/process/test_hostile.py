@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from books import count_each
 from canary import Canary
 from cluster import free_port, wait_mesh
 from waiting import SLOW, eventually
@@ -277,6 +278,42 @@ def test_two_thousand_connections_opened_and_dropped(node, canary):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
     assert node.redis().ping()
+
+
+def test_verifies_of_clients_that_have_gone(node):
+    """Each asks for many digests over many counters and leaves. They share walks, so that two or three are made for
+    all of them, and the node is at rest again at once; one that stays gets its answer meanwhile."""
+    count_each(node, [f"walked-{number}" for number in range(200_000)])
+    http = node.new_http()
+    used = cpu_seconds(node)
+    expected = [http.get("/v1/verify").json["digest"] for _ in range(10)][0]
+    one_walk = (cpu_seconds(node) - used) / 10
+    descriptors, used = node.file_descriptors(), cpu_seconds(node)
+    connections = [node.connect() for _ in range(300)]
+    for connection in connections:
+        connection.sendall(b"GET /v1/verify HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+    for connection in connections:
+        connection.close()
+    assert http.get("/v1/verify").json["digest"] == expected
+    eventually(lambda: node.file_descriptors() <= descriptors, 10, "all descriptors are closed again")
+    used = cpu_seconds(node) - used
+    print(f"{used:.2f} s, of {one_walk:.3f} s for a walk")
+    assert used < 20 * one_walk + 0.5, f"{used / one_walk:.0f} walks were made for nobody"
+    http.close()
+
+
+def test_verify_shows_what_was_answered_before(node):
+    """Walks are shared with those who ask later, but never with one whose increments it may have passed by."""
+    count_each(node, [f"walked-{number}" for number in range(50_000)])
+    other = node.new_http()
+    seen = set()
+    with node.connect() as background:
+        background.sendall(b"GET /v1/verify HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+        for number in range(20):
+            assert other.post(f"/v1/counters/walked-{number}/increment", {}).status == 200
+            seen.add(other.get("/v1/verify").json["digest"])
+    assert len(seen) == 20
+    other.close()
 
 
 def test_more_connections_than_descriptors(cluster):
