@@ -4,17 +4,19 @@ import contextlib
 import os
 import random
 import re
+import select
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from books import count_each
 from canary import Canary
-from cluster import free_port, wait_mesh
+from cluster import Cluster, free_port, wait_mesh
 from waiting import SLOW, eventually
 
 PATIENCE_S = 10  # for a request head, and for the first bytes
@@ -382,6 +384,48 @@ def test_garbage_and_half_frames_from_a_peer(cluster, node):
     friend = cluster.new(peers=[node]).start()
     wait_mesh([node, friend])
     eventually(lambda: friend.count() == 5, 2)
+
+
+def test_silent_handshakes_do_not_keep_peers_out(cluster, node):
+    """More sockets than there are handshakes say that they are peers, and then nothing or half a frame; whenever one is
+    ended, another takes its place. A node that is new and one that comes back get in all the same."""
+    friend = cluster.new(*Cluster.QUICK, peers=[node]).start()
+    wait_mesh([node, friend])
+    greeting = recorded_greeting(cluster, friend)
+    over = threading.Event()
+
+    def flood(beginning: bytes) -> None:
+        """Keeps 150 open: one that was closed is replaced."""
+        held: list[socket.socket] = []
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                while len(held) < 150:
+                    held.append(node.connect(2))
+                    held[-1].sendall(beginning)
+            closed, _, _ = select.select(held, [], [], 0.01)
+            for connection in closed:
+                held.remove(connection)
+                connection.close()
+        for connection in held:
+            connection.close()
+
+    floods = [threading.Thread(target=flood, args=(beginning,)) for beginning in (greeting[:8], greeting[:30])]
+    for thread in floods:
+        thread.start()
+    try:
+        eventually(lambda: node.log_lines("nobody has said who it is"), 10)
+        for _ in range(3):
+            friend.kill()
+            friend.start()
+            wait_mesh([node, friend], within=3)
+        newcomer = cluster.new(*Cluster.QUICK, peers=[node]).start()
+        wait_mesh([node, friend, newcomer], within=3)
+    finally:
+        over.set()
+        for thread in floods:
+            thread.join(10)
+    node.increment(4)
+    assert eventually(lambda: newcomer.count() == 4, 2)
 
 
 def test_log_is_not_flooded(node):
