@@ -50,8 +50,13 @@ static bool call_node(const struct output *out, const struct question *q, struct
         output_complain(out, "%s", err_text(ERR_NOMEM));
         return false;
     }
-    struct call call = { q->node, q->method, q->path, bytes_of_text(body ? body : ""),
-                         q->timeout_ms > 0 ? q->timeout_ms : CLIENT_TIMEOUT_MS };
+    struct call call = { .node = q->node,
+                         .method = q->method,
+                         .path = q->path,
+                         .body = bytes_of_text(body ? body : ""),
+                         .timeout_ms = q->timeout_ms > 0 ? q->timeout_ms : CLIENT_TIMEOUT_MS,
+                         .waiting = q->waiting,
+                         .context = q->context };
     enum err err = client_call(&call, ret_answer, &failure);
     free(body);
     if (err == ERR_OK) return true;

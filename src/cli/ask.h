@@ -13,6 +13,8 @@ struct question {
     uint32_t timeout_ms;     /* 0: CLIENT_TIMEOUT_MS */
     const char *unsure_text; /* for a request that may have been carried out although no answer came; NULL: none */
     bool may_be_missing;     /* 404 is not worth a message */
+    client_waiting *waiting; /* as in struct call */
+    void *context;
 };
 
 /* Whether the answer was 204, which has no body; false after a message. */

@@ -117,7 +117,8 @@ static bool choose_protocol(struct connection *c, struct bytes first)
         connection_close(c);
         return false;
     case SNIFF_PEER:
-        hand_over_peer(c, first);
+        /* Its first frame comes along, so that who says nothing more stays here, where patience ends. */
+        if (first.len > LINK_GREETING_BYTES) hand_over_peer(c, first);
         return false;
     case SNIFF_HTTP:
     case SNIFF_RESP:

@@ -78,10 +78,9 @@ static uint64_t service_stat(void *server, enum stats_item stat)
 
 static void *service_verify(void *worker, verify_done *done, void *context)
 {
-    struct worker *w = worker;
-    struct verifier *verifier = NULL;
-    if (verifier_start(worker_loop(w), worker_server(w), done, context, &verifier) != ERR_OK) return NULL;
-    return verifier;
+    struct verify_request *request = NULL;
+    if (verifier_ask(worker_verifier(worker), done, context, &request) != ERR_OK) return NULL;
+    return request;
 }
 
 static void service_verify_cancel(void *handle)

@@ -636,7 +636,7 @@ static void test_unknown_query_parameters_are_refused(void **state)
     expect_get("/livez?verbose", "200 ok\n\n");
 }
 
-/* Memory of ours. jansson's own is not made to fail: short of it, it calls some sound bodies invalid. */
+/* Memory, jansson's too. */
 
 struct memory_story {
     struct world *w;
@@ -667,6 +667,8 @@ static void test_running_out_of_memory_is_told_or_ends_the_connection(void **sta
         "POST /increment HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         "POST /increment HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}",
         "POST /v1/increments HTTP/1.1\r\n" HOST "Content-Length: 27\r\n\r\n[{\"name\":\"b\"},{\"name\":\"b\"}]",
+        "POST /v1/increments HTTP/1.1\r\n" HOST
+        "Content-Length: 43\r\n\r\n[{\"name\":\"\\u0062\"},{\"name\":\"b\",\"delta\":12}]",
         "GET /metrics HTTP/1.1\r\n" HOST "\r\n",
         "GET /v1/cluster HTTP/1.1\r\n" HOST "\r\n",
         "GET /nothing HTTP/1.1\r\n" HOST "\r\n",
