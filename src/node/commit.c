@@ -90,7 +90,7 @@ static enum err commit_take(struct node *n, struct commit *c)
     block_begin(&writer, &out, &head);
     enum err err = buffer_end(&out);
     if (err == ERR_OK) err = keyspace_take(n->keyspace, c->number, n->own_seq + 1, &c->batch, &writer);
-    c->seq_from = n->own_seq;
+    c->seq_from = n->append_seq = n->own_seq;
     c->seq_to = n->own_seq + c->batch.count;
     if (err == ERR_OK && c->batch.count > 0) {
         block_end(&writer, c->seq_to);
@@ -174,7 +174,7 @@ void commit_begin(struct node *n)
 {
     struct commits *c = &n->commits;
     if (n->failed || !append_may_begin(n)) return;
-    bool is_due = c->appended == 0 || c->appended < c->drain || c->held_count > 0;
+    bool is_due = c->appended == 0 || c->appended < c->drain || c->held_count > 0 || n->identity_changed;
     bool has_more = n->members_changed || n->pledges_due || n->incoming.count > 0 || keyspace_is_dirty(n->keyspace);
     if (n->commits_held || (!is_due && !has_more)) return;
     if (c->count == c->cap && commits_grow(c) != ERR_OK) {
@@ -293,7 +293,7 @@ static void snapshot_seek(struct node *n)
     struct commits *c = &n->commits;
     uint64_t limit = n->snapshot_bytes;
     if (limit < 2 * n->journal_snapshot_bytes) limit = 2 * n->journal_snapshot_bytes;
-    if (n->journal_bytes < limit) return;
+    if (n->journal_bytes < limit && !n->salvage.is_unrepaired) return;
     if (c->snapshot_segment != 0) {
         c->snapshot = SNAPSHOT_WAITING;
         commit_synced(n, c->synced);
@@ -324,6 +324,8 @@ void commit_rotated(struct node *n, uint64_t segment)
     REQUIRE(n->commits.snapshot == SNAPSHOT_ROTATING);
     n->commits.snapshot = SNAPSHOT_WAITING;
     n->commits.snapshot_segment = segment;
+    /* The new segment says whose it is too, should the snapshot ever be damaged just where it does. */
+    n->identity_changed = true;
     commit_synced(n, n->commits.synced); /* it may be the time already */
 }
 
@@ -333,6 +335,7 @@ void commit_snapshot_ended(struct node *n, enum err result)
     n->commits.snapshot = SNAPSHOT_NONE;
     if (result == ERR_OK) {
         n->commits.snapshot_segment = 0;
+        n->salvage.is_unrepaired = false;
         stats_add(n->stats, STAT_snapshots, 1);
         return;
     }

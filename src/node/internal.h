@@ -7,6 +7,7 @@
  *   fork.c      two histories of one replica
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
  *   orders.c    forget and leave
+ *   salvage.c   a journal with a hole
  *
  * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is
  * about to end does not matter, since nothing that was not appended has been answered. */
@@ -56,6 +57,18 @@ struct replica_sync {
     struct recent recent;
 };
 
+/* What a hole in the journal leaves to do, while the node recovers. */
+struct salvage {
+    uint64_t holes, moved; /* announced; entries taken over */
+    char where[104];       /* the first hole */
+    bool own_is_whole;     /* nothing of the last own replica can be missing */
+    bool is_unrepaired;    /* until a snapshot has replaced what is damaged */
+    uint32_t replica_before;
+    uint32_t *former; /* replicas that were this node's own */
+    uint32_t former_count, former_cap;
+    struct incoming_list aside; /* own blocks behind a hole */
+};
+
 struct node {
     char name[ADDRESS_BYTES_MAX], cluster[CLUSTER_BYTES_MAX + 1];
     uint32_t heartbeat_ms;
@@ -74,6 +87,7 @@ struct node {
     struct id128 replica_offered;
     uint32_t own;
     uint64_t own_seq, nonce;    /* seq given last */
+    uint64_t append_seq;        /* seq given last before the newest append */
     uint64_t boot_start;        /* seq after which this boot began */
     uint64_t unpledged_to;      /* own entries up to this seq left before the pledge was made */
     struct replica_sync *syncs; /* by replica index */
@@ -85,6 +99,7 @@ struct node {
     struct commits commits;
     struct incoming_list incoming; /* for the next append */
     struct fresh fresh;
+    struct salvage salvage;
     uint64_t now_ms, now_us, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
     bool caught_up;
     uint64_t view_version, members_version_seen;
@@ -142,6 +157,19 @@ void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t fi
 void fork_pledged(struct node *n, uint64_t append); /* up to this one appends are on disk */
 void fork_step(struct node *n);
 MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce);
+
+/* salvage.c */
+void salvage_hole(struct node *n, struct bytes where);
+MUST_USE enum err salvage_note_own(struct node *n, uint32_t replica);
+void salvage_note_boot(struct node *n, const struct id128 *replica, uint64_t seq);
+/* Whether this block lies behind a hole; then it is kept or dropped instead of joined. */
+bool salvage_takes_block(const struct node *n, const struct incoming *item);
+void salvage_forget_split(struct node *n, uint32_t replica, uint64_t fork); /* what was kept of it above the fork */
+MUST_USE enum err salvage_keep_block(struct node *n, uint8_t kind, const struct incoming *item);
+/* At the start, before anything is made of what was recovered. */
+MUST_USE enum err salvage_finish(struct node *n);
+void salvage_notice(struct node *n);
+void salvage_release(struct node *n);
 
 /* lanes.c */
 void lanes_pump(struct node *n, struct peer_link *l);
