@@ -41,9 +41,9 @@ struct journal_options {
 };
 
 /* Called for each record at recovery, snapshot first, then segments in order. An error ends the recovery with it.
- * With the kind JOURNAL_HOLE it is no record: behind this call stands what comes after a hole, and `record` is a text
- * that says where the hole is. A damaged snapshot is announced before its first record, and again at each of its
- * holes. */
+ * With the kind JOURNAL_HOLE it is no record: what comes next stands behind a hole, and `record` is a text that says
+ * where that is. Before the first record of a damaged snapshot there is one with no text: its holes are still to come,
+ * but what its first records say of the rest is not true. */
 #define JOURNAL_HOLE 0u
 typedef enum err journal_sink(void *context, uint8_t kind, struct bytes record);
 

@@ -21,13 +21,10 @@ enum err recovery_hand_over(struct recovery *r, uint8_t kind, struct bytes recor
     return r->sink(r->context, kind, record);
 }
 
-enum err recovery_announce(struct recovery *r, const char *name, uint64_t offset)
+enum err recovery_announce(struct recovery *r)
 {
-    char where[STORAGE_NAME_MAX + 40];
-    int len = snprintf(where, sizeof where, "%s at byte %" PRIu64, name, offset);
-    REQUIRE(len > 0 && (size_t)len < sizeof where);
     r->is_damaged = true;
-    return r->sink(r->context, JOURNAL_HOLE, bytes_of(where, (size_t)len));
+    return r->sink(r->context, JOURNAL_HOLE, bytes_of(NULL, 0));
 }
 
 enum err recovery_hole(struct recovery *r, const char *name, uint64_t offset, uint64_t bytes)
@@ -38,7 +35,11 @@ enum err recovery_hole(struct recovery *r, const char *name, uint64_t offset, ui
         memcpy(hole->file, name, strlen(name) + 1);
     }
     r->report->holes++;
-    return recovery_announce(r, name, offset);
+    r->is_damaged = true;
+    char where[STORAGE_NAME_MAX + 40];
+    int len = snprintf(where, sizeof where, "%s at byte %" PRIu64, name, offset);
+    REQUIRE(len > 0 && (size_t)len < sizeof where);
+    return r->sink(r->context, JOURNAL_HOLE, bytes_of(where, (size_t)len));
 }
 
 /* What is there */

@@ -58,9 +58,9 @@ struct recovery {
 /* For the report. Returns err. */
 MUST_USE enum err recovery_blame(struct recovery *r, const char *name, uint64_t offset, enum err err);
 MUST_USE enum err recovery_hand_over(struct recovery *r, uint8_t kind, struct bytes record);
-/* Tells the sink of a hole. */
-MUST_USE enum err recovery_announce(struct recovery *r, const char *name, uint64_t offset);
-/* The same, and puts it into the report; 0 bytes: between files. */
+/* Tells the sink that there are holes in what follows. */
+MUST_USE enum err recovery_announce(struct recovery *r);
+/* Tells the sink of a hole, and puts it into the report. */
 MUST_USE enum err recovery_hole(struct recovery *r, const char *name, uint64_t offset, uint64_t bytes);
 /* Reads up to bytes_max bytes of the file from its start into image. */
 MUST_USE enum err recovery_read_image(struct recovery *r, const char *name, uint64_t bytes_max);

@@ -124,6 +124,8 @@ static enum err join_up(struct recovery *r, const struct found *f)
     r->expected = first;
     if (!is_gap || r->tail_is_damaged) return ERR_OK; /* or it was told already */
     bool follows = r->before && r->before->kind == FOUND_SEGMENT;
+    if (follows && !r->before->is_aside) /* it may have been cut off */
+        r->j->segments[r->j->segments_count - 1].is_damaged = true;
     return recovery_hole(r, follows ? r->before->name : f->name, follows ? r->before_end : 0, 0);
 }
 

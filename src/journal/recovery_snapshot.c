@@ -127,12 +127,11 @@ static enum err read_all(struct window *w)
     enum err err = w->f->has_head ? read_run(w) : ERR_CORRUPT;
     bool is_damaged = err == ERR_CORRUPT;
     if (err != ERR_OK && !is_damaged) return err;
-    uint64_t at = w->at;
     window_rewind(w);
     w->is_judging = false;
     if (!is_damaged) return read_run(w);
     w->f->is_damaged = true;
-    err = recovery_announce(w->r, w->f->name, at);
+    err = recovery_announce(w->r);
     return err == ERR_OK ? salvage(w) : err;
 }
 

@@ -165,7 +165,7 @@ static enum err recover_vector(struct node *n, struct bytes record)
         enum err err = replicas_intern(n->replicas, &item.replica, &replica);
         if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
         /* With a hole in the snapshot it may claim what is not there. */
-        if (n->salvage.holes == 0) replicas_raise_known(n->replicas, replica, item.known, item.nonce);
+        if (!n->salvage.is_damaged) replicas_raise_known(n->replicas, replica, item.known, item.nonce);
     }
     n->salvage.own_is_whole = false; /* whatever the snapshot's record of the boot said */
     return ERR_OK;
@@ -320,7 +320,7 @@ enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct ac
     id128_hex(replicas_id(n->replicas, n->own), id);
     node_notice(n, NOTICE_STARTED, n->name, keyspace_count(n->keyspace), id);
     salvage_notice(n);
-    n->salvage.is_unrepaired = n->salvage.holes > 0;
+    n->salvage.is_unrepaired = n->salvage.is_damaged;
     /* The boot must be on disk before a seq is given under its nonce. */
     n->commits.gate = 1;
     commit_begin(n);

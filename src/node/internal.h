@@ -59,7 +59,8 @@ struct replica_sync {
 
 /* What a hole in the journal leaves to do, while the node recovers. */
 struct salvage {
-    uint64_t holes, moved; /* announced; entries taken over */
+    bool is_damaged;
+    uint64_t holes, moved; /* told of; entries taken over */
     char where[104];       /* the first hole */
     bool own_is_whole;     /* nothing of the last own replica can be missing */
     bool is_unrepaired;    /* until a snapshot has replaced what is damaged */

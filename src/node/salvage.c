@@ -31,11 +31,12 @@ void salvage_release(struct node *n)
 void salvage_hole(struct node *n, struct bytes where)
 {
     struct salvage *s = &n->salvage;
-    if (s->holes++ == 0) {
+    if (where.len > 0 && s->holes++ == 0) {
         size_t len = where.len < sizeof s->where ? where.len : sizeof s->where - 1;
         memcpy(s->where, where.ptr, len);
         s->where[len] = '\0';
     }
+    s->is_damaged = true;
     s->own_is_whole = false;
 }
 
@@ -64,7 +65,7 @@ void salvage_note_boot(struct node *n, const struct id128 *replica, uint64_t seq
 
 bool salvage_takes_block(const struct node *n, const struct incoming *item)
 {
-    if (n->salvage.holes == 0 || item->head.kind != BLOCK_DELTA) return false;
+    if (!n->salvage.is_damaged || item->head.kind != BLOCK_DELTA) return false;
     return item->head.from > replicas_known(n->replicas, item->replica)->known;
 }
 
@@ -126,7 +127,7 @@ static enum err inherit_all(struct node *n)
 enum err salvage_finish(struct node *n)
 {
     struct salvage *s = &n->salvage;
-    if (s->holes == 0) return ERR_OK;
+    if (!s->is_damaged) return ERR_OK;
     /* An id that was met before is nobody's to take. */
     if (replicas_find(n->replicas, &n->replica_offered) != REPLICA_NONE) return ERR_INVALID;
     const uint32_t before = n->own;
@@ -148,7 +149,7 @@ enum err salvage_finish(struct node *n)
 void salvage_notice(struct node *n)
 {
     const struct salvage *s = &n->salvage;
-    if (s->holes == 0) return;
+    if (!s->is_damaged) return;
     char before[33] = "lost", now[33];
     if (s->replica_before != REPLICA_NONE) id128_hex(replicas_id(n->replicas, s->replica_before), before);
     id128_hex(replicas_id(n->replicas, n->own), now);
