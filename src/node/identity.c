@@ -311,6 +311,7 @@ enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct ac
     if (err == ERR_OK) err = settle_recovered(n);
     if (err != ERR_OK) return err;
     n->started = true;
+    n->view_version++; /* it may have become another replica */
     n->now_ms = n->started_ms = now_ms;
     n->wall_ms = wall_ms;
     n->gossip_at_ms = now_ms + random_jitter(&n->random, GOSSIP_MS, GOSSIP_JITTER_PERCENT);
