@@ -32,6 +32,8 @@
 /* Larger entries of peers are refused. A block is cut after the entry that reaches the goal, so whatever came in can go
  * out again in one frame. */
 #define PEER_ENTRY_BYTES_MAX (1u << 20)
+/* A commit's block that reaches this is followed by another: a record of the journal has an end, a commit has none. */
+#define COMMIT_BLOCK_BYTES_MAX (32u << 20)
 #define GOSSIP_MS 1000u
 #define GOSSIP_JITTER_PERCENT 20u
 #define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */

@@ -258,7 +258,7 @@ enum err pair_start(struct pair *p, uint32_t which)
                                     .backoff_ms_min = 100,
                                     .backoff_ms_max = 500,
                                     .durability_sync = true,
-                                    .shards = 2,
+                                    .shards = 8,
                                     .snapshot_bytes = p->snapshot_bytes,
                                     .hash_seed = random_u64(&p->random),
                                     .random_seed = random_u64(&p->random),

@@ -463,6 +463,45 @@ static void test_two_damaged_nodes_agree_and_count_nothing_twice(void **state)
     pair_free(&l.pair);
 }
 
+/* More than one record of the journal should hold, changed between two syncs. */
+static void test_commit_of_many_long_names_is_written_in_several_blocks(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_new(1, &p);
+    p.snapshot_bytes = 1u << 30;
+    assert_ok(pair_start(&p, 0));
+    char name[1024];
+    memset(name, 'x', sizeof name);
+    const uint32_t counters = 48000;
+    for (uint32_t i = 0; i < counters; i++) {
+        int len = snprintf(name, 16, "%07u", i);
+        name[len] = '-';
+        struct bytes bytes = bytes_of(name, sizeof name);
+        struct keyspace *k = p.nodes[0].keyspace;
+        struct seen seen;
+        assert_ok(keyspace_add(k, keyspace_hash(k, bytes), bytes, 1, &seen));
+    }
+    assert_ok(pair_advance(&p, 50));
+    assert_false(keyspace_is_dirty(p.nodes[0].keyspace));
+    pair_end(&p, 0);
+    disk_restart(p.nodes[0].disk);
+    static struct places places;
+    places_on(p.nodes[0].disk, &places);
+    uint32_t long_blocks = 0;
+    for (uint32_t i = 0; i < places.count; i++) {
+        assert_true(places.items[i].to - places.items[i].from < 41u << 20);
+        long_blocks += places.items[i].to - places.items[i].from > 1u << 20;
+    }
+    assert_int_equal(long_blocks, 2);
+    assert_ok(pair_start(&p, 0));
+    assert_int_equal(keyspace_count(p.nodes[0].keyspace), counters);
+    assert_ok(pair_start(&p, 1));
+    pair_settle(&p);
+    assert_int_equal(keyspace_count(p.nodes[1].keyspace), counters);
+    pair_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_lone_node_keeps_all_that_is_sound),
         cmocka_unit_test(test_power_cut_at_any_operation_of_the_repair_counts_everything_once),
         cmocka_unit_test(test_two_damaged_nodes_agree_and_count_nothing_twice),
+        cmocka_unit_test(test_commit_of_many_long_names_is_written_in_several_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
