@@ -29,13 +29,14 @@ MUST_USE enum err entry_take_over(struct entry *own, uint64_t seq_open, uint32_t
  *
  * With the base for (seq, net) of `lost`, whatever anybody holds of that replica comes to the same: a version up to seq
  * counts 0 beside it, a newer one what it has more. If a base up to that seq is known already the share was moved
- * before, or a reset has cleared it, and nothing is added: so the same share can be moved any number of times.
+ * before, or a reset has cleared it, and nothing is added: so the same share can be moved any number of times, and of
+ * several versions the newest is to be moved first (it knows of the share's own resets).
  * That holds as long as only one replica moves it, which is why a node does so with its own former shares only: of two
  * bases for one share the higher counts, yet both amounts would.
  *
  * Observations (bases, assignment, deadline) are taken over where they are later than what is known. Two things are
- * not kept: a counter that had been deleted may be there again, with the value 0; and what a reset elsewhere had
- * observed of the share without this node knowing of it counts again.
+ * not kept: a counter that had been deleted may be there again, with the value 0; and what a reset had observed of the
+ * share, one elsewhere or in a version of it that was lost, counts again if this node does not know of that reset.
  *
  * *ret_changed: own is different. ERR_RANGE: net would leave NET_MAX. After an error nothing has changed. */
 MUST_USE enum err entry_inherit(struct entry *own, uint32_t own_replica, const struct replicas *replicas,

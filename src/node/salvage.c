@@ -119,7 +119,7 @@ static enum err inherit_all(struct node *n)
             if (i != n->own) err = salvage_note_own(n, i);
         }
     }
-    for (uint32_t i = 0; i < s->aside.count && err == ERR_OK; i++) err = inherit_block(n, &s->aside.items[i]);
+    for (uint32_t i = s->aside.count; i-- > 0 && err == ERR_OK;) err = inherit_block(n, &s->aside.items[i]);
     if (err == ERR_OK) err = keyspace_drop_unclaimed(n->keyspace, s->former, s->former_count, &s->moved);
     return err == ERR_RANGE || err == ERR_TOO_LONG ? ERR_CORRUPT : err;
 }
