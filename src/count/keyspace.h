@@ -155,17 +155,6 @@ void keyspace_prune(struct keyspace *k, uint32_t replica);
  * keyspace_set_own is to follow. ERR_NOMEM: a part is done, and the same call goes on with it. */
 MUST_USE enum err keyspace_split(struct keyspace *k, uint32_t replica, uint64_t fork, uint32_t to);
 
-/* ---- Recovery, before the first keyspace_add: see entry_inherit in reset.h ---- */
-
-/* Moves an entry of one of this node's former replicas to its own, which is new: a pending change like an increment.
- * *ret_moved: it was not there yet. ERR_NOMEM, ERR_RANGE. */
-MUST_USE enum err keyspace_inherit(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name,
-                                   const struct entry *entry, bool *ret_moved);
-/* Takes out every entry whose seq is above what is known of its replica, since nobody could ever ask for it. Those of
- * the replicas in `former` are moved as above, and counted. */
-MUST_USE enum err keyspace_drop_unclaimed(struct keyspace *k, const uint32_t *former, uint32_t former_count,
-                                          uint64_t *moved);
-
 /* Writes the cell's durable entry of `replica` to the block if its seq is exactly `seq`, or the older version of it that
  * is kept and has that seq: who is to know the replica up to there needs it as well, should the boots since be split off.
  * False if it has moved on. */

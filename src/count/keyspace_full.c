@@ -181,8 +181,7 @@ enum err full_inherit(struct full **f, uint32_t own, const struct replicas *repl
     if ((*f)->pending) entry.net = (*f)->net;
     enum err err = present ? ERR_OK : full_reserve(f); /* before anything that cannot be undone */
     bool changed = false;
-    if (err == ERR_OK)
-        err = entry_inherit(&entry, own, replicas, lost, (*f)->shares, (*f)->count, &changed);
+    if (err == ERR_OK) err = entry_inherit(&entry, own, replicas, lost, (*f)->shares, (*f)->count, &changed);
     if (err != ERR_OK) return err;
     *ret_changed = changed;
     if (!changed) return ERR_OK;

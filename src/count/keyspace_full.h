@@ -55,8 +55,8 @@ MUST_USE enum err full_add(struct full *f, int64_t delta);
 struct entry full_take_out(struct full *f, const struct replicas *replicas, uint32_t replica);
 /* Moves a share that is not in f into the own one, by entry_inherit. The own share is made sure of, and may not be
  * durable. May move the counter. *ret_changed: there is something pending now. ERR_NOMEM, ERR_RANGE. */
-MUST_USE enum err full_inherit(struct full **f, uint32_t own, const struct replicas *replicas,
-                               const struct share *lost, bool *ret_changed);
+MUST_USE enum err full_inherit(struct full **f, uint32_t own, const struct replicas *replicas, const struct share *lost,
+                               bool *ret_changed);
 
 /* The own entry as a commit with this seq writes it. Its extras, if any, are in *scratch and borrow all lists. */
 struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratch);

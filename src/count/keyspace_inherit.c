@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keyspace after a hole in the journal: what lies behind it is not joined, since no claim covers it. */
+#include "count/keyspace_inherit.h"
+
 #include "base/alloc.h"
 #include "count/block.h"
 #include "count/keyspace_shard.h"

@@ -138,7 +138,8 @@ static bool is_due_later(const struct replicas *replicas, const struct extras *l
     if (!lost || lost->due.set.time == 0) return false;
     for (uint32_t i = 0; i < count; i++) {
         const struct extras *extras = shares[i].entry.extras;
-        if (extras && extras->due.set.time > 0 && !stamp_is_later(replicas, lost->due.set, extras->due.set)) return false;
+        if (extras && extras->due.set.time > 0 && !stamp_is_later(replicas, lost->due.set, extras->due.set))
+            return false;
     }
     return true;
 }

@@ -24,8 +24,9 @@ MUST_USE enum err entry_take_over(struct entry *own, uint64_t seq_open, uint32_t
                                   const struct share *others, uint32_t count, bool *ret_changed);
 
 /* Moves a share that was found behind a hole of this node's journal into `own`, whose replica is new: own gets what the
- * share adds, a base that says so, and what the share's resets had observed. `lost` is (replica, entry); `shares` are all
- * that this node has of the counter, own among them and without `lost` itself, though an older version may be there.
+ * share adds, a base that says so, and what the share's resets had observed. `lost` is (replica, entry); `shares` are
+ * all that this node has of the counter, own among them and without `lost` itself, though an older version may be
+ * there.
  *
  * With the base for (seq, net) of `lost`, whatever anybody holds of that replica comes to the same: a version up to seq
  * counts 0 beside it, a newer one what it has more. If a base up to that seq is known already the share was moved

@@ -58,11 +58,11 @@ struct journal_hole {
 
 /* What recovery found, for the log and for the one line that a refusal prints. */
 struct journal_report {
-    bool fresh;                  /* there was no journal: an empty one was made */
-    uint64_t records, bytes;     /* handed to the sink */
-    uint64_t snapshot;           /* segment number the snapshot stands before; 0 if none */
-    uint64_t torn_bytes;         /* cut from the tail */
-    uint64_t holes;              /* how many there are; the first of them are in `hole` */
+    bool fresh;              /* there was no journal: an empty one was made */
+    uint64_t records, bytes; /* handed to the sink */
+    uint64_t snapshot;       /* segment number the snapshot stands before; 0 if none */
+    uint64_t torn_bytes;     /* cut from the tail */
+    uint64_t holes;          /* how many there are; the first of them are in `hole` */
     struct journal_hole hole[JOURNAL_HOLES_MAX];
     char file[STORAGE_NAME_MAX]; /* on error: where */
     uint64_t offset;             /* on error: at which byte */

@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum err recovery_blame(struct recovery *r, const char *name, uint64_t offset, enum err err)
@@ -36,10 +35,12 @@ enum err recovery_hole(struct recovery *r, const char *name, uint64_t offset, ui
     }
     r->report->holes++;
     r->is_damaged = true;
-    char where[STORAGE_NAME_MAX + 40];
-    int len = snprintf(where, sizeof where, "%s at byte %" PRIu64, name, offset);
-    REQUIRE(len > 0 && (size_t)len < sizeof where);
-    return r->sink(r->context, JOURNAL_HOLE, bytes_of(where, (size_t)len));
+    struct buffer where = { 0 };
+    buffer_printf(&where, "%s at byte %" PRIu64, name, offset);
+    enum err err = buffer_end(&where);
+    if (err == ERR_OK) err = r->sink(r->context, JOURNAL_HOLE, buffer_view(&where));
+    buffer_release(&where);
+    return err;
 }
 
 /* What is there */
@@ -257,7 +258,8 @@ static enum err recovery_read(struct recovery *r)
     enum err err = read_heads(r);
     if (err == ERR_OK && snapshot) err = recovery_read_snapshot(r, snapshot);
     if (err == ERR_OK) err = read_segments(r);
-    if (err == ERR_OK && r->expected == 0) r->expected = 1; /* not one block was found, whose numbers could be met again */
+    if (err == ERR_OK && r->expected == 0)
+        r->expected = 1; /* not one block was found, whose numbers could be met again */
     if (err == ERR_OK && id128_is_zero(&r->j->id)) err = ERR_INVALID;
     return err;
 }

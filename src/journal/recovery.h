@@ -49,8 +49,8 @@ struct recovery {
     uint64_t before_end;
     bool tail_is_damaged;  /* its end is a hole */
     bool last_is_rotation; /* the last segment is an empty one whose head never got to the disk */
-    struct found *last;   /* segment; NULL: a fresh journal, or none is left */
-    struct buffer image;  /* the segment read last, and how much of it holds; 0: not even its head */
+    struct found *last;    /* segment; NULL: a fresh journal, or none is left */
+    struct buffer image;   /* the segment read last, and how much of it holds; 0: not even its head */
     size_t image_good;
     uint64_t first_block, replaces; /* for the segment that takes its place */
 };

@@ -26,6 +26,7 @@
 #include "node/orders.h"
 #include "node/peer_link.h"
 #include "node/roster.h"
+#include "node/salvage.h"
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
@@ -57,19 +58,6 @@ struct replica_sync {
     uint64_t pledge_due, firm_due; /* for the trail, once that is on disk */
     uint64_t pledge_append;        /* by which it is; 0: it is to be written */
     struct recent recent;
-};
-
-/* What a hole in the journal leaves to do, while the node recovers. */
-struct salvage {
-    bool is_damaged;
-    uint64_t holes, moved; /* told of; entries taken over */
-    char where[104];       /* the first hole */
-    bool own_is_whole;     /* nothing of the last own replica can be missing */
-    bool is_unrepaired;    /* until a snapshot has replaced what is damaged */
-    uint32_t replica_before;
-    uint32_t *former; /* replicas that were this node's own */
-    uint32_t former_count, former_cap;
-    struct incoming_list aside; /* own blocks behind a hole */
 };
 
 struct node {
@@ -160,19 +148,6 @@ void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t fi
 void fork_pledged(struct node *n, uint64_t append); /* up to this one appends are on disk */
 void fork_step(struct node *n);
 MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce);
-
-/* salvage.c */
-void salvage_hole(struct node *n, struct bytes where);
-MUST_USE enum err salvage_note_own(struct node *n, uint32_t replica);
-void salvage_note_boot(struct node *n, const struct id128 *replica, uint64_t seq);
-/* Whether this block lies behind a hole; then it is kept or dropped instead of joined. */
-bool salvage_takes_block(const struct node *n, const struct incoming *item);
-void salvage_forget_split(struct node *n, uint32_t replica, uint64_t fork); /* what was kept of it above the fork */
-MUST_USE enum err salvage_keep_block(struct node *n, uint8_t kind, const struct incoming *item);
-/* At the start, before anything is made of what was recovered. */
-MUST_USE enum err salvage_finish(struct node *n);
-void salvage_notice(struct node *n);
-void salvage_release(struct node *n);
 
 /* lanes.c */
 void lanes_pump(struct node *n, struct peer_link *l);

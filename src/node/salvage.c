@@ -1,23 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* salvage: what becomes of a node whose journal has a hole. What stands behind a hole is sound, but no claim reaches it:
- *
- *   (1) A block still proves itself: from what is known on, it is joined and claimed. What a damaged snapshot claims is
- *       not believed; its entries are joined, and taken out again at the end where nothing has claimed them since.
- *   (2) Blocks of others that do not follow on are dropped: their owners have them, and so may others.
- *   (3) Unclaimed entries of this node's own may be nowhere else. The node takes a new replica id, and that replica
- *       takes them over (entry_inherit). The old one is a replica like any other from now on, without an owner: what
- *       peers have of it is fetched, and comes to the same beside what was taken over.
- *
- * What was taken over goes out with the first append, beside the new identity. The hole is found again at each start
- * until a snapshot has replaced it, and is judged anew: entries that were taken over have their bases by then, so
- * nothing is taken twice, and an append of which a part got to the disk is completed. The id stays if the journal
- * shows that nothing of it can be missing (a boot behind the last hole began with a seq that is known), and if there
- * is nothing more to take.
- *
- * Only its own replicas, by (3): two nodes that took over the same entry of a third would count it twice. Which they
- * are is said by the records of identity and by own blocks. If all of those were lost too, it may have been any, and
- * all are taken over: that is better than to lose them. */
 #include "base/alloc.h"
+#include "count/keyspace_inherit.h"
 #include "node/internal.h"
 
 void salvage_release(struct node *n)

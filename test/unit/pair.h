@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pair: two real nodes, each with a journal on a simulated disk, and the links between them, carried out at once. Unlike
- * the simulator's machines these may fail at any call: a node whose step, journal or start ends with an error is gone,
- * as the process would be, and can be started again from its disk. Its own memory is malloc's, so that a test which
- * lets the nodes' requests fail does not meet it. Increments are positive; the oracle knows which were answered. */
+/* pair: two real nodes, each with a journal on a simulated disk, and the links between them, carried out at once.
+ * Unlike the simulator's machines these may fail at any call: a node whose step, journal or start ends with an error is
+ * gone, as the process would be, and can be started again from its disk. Its own memory is malloc's, so that a test
+ * which lets the nodes' requests fail does not meet it. Increments are positive; the oracle knows which were answered.
+ */
 #ifndef QUIPU_TEST_UNIT_PAIR_H
 #define QUIPU_TEST_UNIT_PAIR_H
 

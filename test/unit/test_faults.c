@@ -12,7 +12,7 @@ enum fault { FAULT_NONE, FAULT_MEMORY, FAULT_IO, FAULT_POWER };
 
 struct plan {
     enum fault fault;
-    uint64_t nth;     /* counted from the start, or from the damage on */
+    uint64_t nth; /* counted from the start, or from the damage on */
     bool from_damage;
     uint64_t memory, disk; /* found out: how many requests and operations there were until then, and from then on */
     uint64_t memory_later, disk_later;
@@ -100,7 +100,7 @@ static void live(struct plan *plan)
     settle(p, plan);
     pair_end(p, 1);
     for (uint32_t i = 0; i < 6; i++) note(plan, pair_add(p, 0, 40 + i, 3));
-    p->snapshot_bytes = 1u << 20; /* from here on there is much in one segment */
+    p->snapshot_bytes = 1u << 20;         /* from here on there is much in one segment */
     if (p->nodes[0].node) pair_end(p, 0); /* it forgets what it did last, so the other has to be swept */
     revive(p, plan);
     count(p, plan, 24, 36);

@@ -3,6 +3,7 @@
 #include "keyspace_fixture.h"
 
 #include "base/random.h"
+#include "count/keyspace_inherit.h"
 #include "count/reset.h"
 
 #include <stdio.h>
@@ -74,7 +75,8 @@ static void inherit(const struct replicas *replicas, const struct entry *lost, c
 }
 
 /* The new replica has taken over a version, and then older ones as well. Then a node that holds any version of the
- * former one from the claimed one on, which all can get, shows what it would show if it had the newest of all these itself. */
+ * former one from the claimed one on, which all can get, shows what it would show if it had the newest of all these
+ * itself. */
 static void inherit_at_random(struct random *random, const struct replicas *replicas)
 {
     struct history former, other;
@@ -135,7 +137,8 @@ static void test_sum_beyond_what_a_net_may_be_is_refused(void **state)
 
 /* --- In the keyspace --- */
 
-static enum err take_over(struct fixture *f, uint32_t replica, const char *name, uint64_t seq, int128 net, bool *ret_moved)
+static enum err take_over(struct fixture *f, uint32_t replica, const char *name, uint64_t seq, int128 net,
+                          bool *ret_moved)
 {
     struct bytes bytes = bytes_of_text(name);
     struct entry entry = { .seq = seq, .net = net };

@@ -224,8 +224,7 @@ static void expect_hole(const struct disk *disk, const char *file, uint64_t offs
         assert_int_equal(w.report.hole[0].offset, offset);
         assert_int_equal(w.recovered, recovered + added);
         assert_int_equal(w.lost, lost);
-        if (disk_has(disk, file))
-            assert_true(bytes_equal(disk_content(w.disk, file), disk_content(disk, file)));
+        if (disk_has(disk, file)) assert_true(bytes_equal(disk_content(w.disk, file), disk_content(disk, file)));
         assert_ok(world_run(&w, 10, 3));
         assert_ok(world_sync(&w));
         world_close(&w);
