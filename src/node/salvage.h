@@ -17,7 +17,11 @@
  *
  * Only its own replicas, by (3): two nodes that took over the same entry of a third would count it twice. Which they
  * are is said by the records of identity and by own blocks. If all of those were lost too, it may have been any, and
- * all are taken over: that is better than to lose them. Private to src/node. */
+ * all are taken over: that is better than to lose them.
+ *
+ * A split (fork.c) of what was kept behind a hole cannot be carried out, and under the old id its seqs may be
+ * those of another history; so that is dropped.
+ * Private to src/node. */
 #ifndef QUIPU_NODE_SALVAGE_H
 #define QUIPU_NODE_SALVAGE_H
 

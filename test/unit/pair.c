@@ -194,6 +194,7 @@ static enum err pair_carry_out(struct pair *p, uint32_t which, const struct acti
         n->notices[a->as.notice.kind]++;
         n->last[a->as.notice.kind] = a->as.notice;
         return ERR_OK;
+    case ACTION_ORDERED:
     case ACTION_STOPPED:
         return ERR_OK;
     }
