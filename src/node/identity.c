@@ -3,6 +3,7 @@
  * docs/FORMATS.md has the records byte by byte. */
 #include "base/alloc.h"
 #include "node/internal.h"
+#include "node/journal.h"
 
 #define IDENTITY_VERSION 1u
 
@@ -25,7 +26,7 @@ static void write_boot(const struct node *n, struct buffer *out)
 {
     buffer_id(out, replicas_id(n->replicas, n->own));
     buffer_u64(out, n->nonce);
-    buffer_u64(out, n->own_seq);
+    buffer_u64(out, n->append_seq);
 }
 
 static void write_members(const struct node *n, struct buffer *out)
@@ -120,17 +121,19 @@ static enum err recover_identity(struct node *n, struct bytes record)
     if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
     keyspace_set_own(n->keyspace, n->own);
     n->identity_recovered = true;
-    return ERR_OK;
+    return salvage_note_own(n, n->own);
 }
 
-static enum err recover_boot(struct bytes record)
+static enum err recover_boot(struct node *n, struct bytes record)
 {
     struct reader r;
     reader_init(&r, record);
-    reader_id(&r);
+    struct id128 replica = reader_id(&r);
     uint64_t nonce = reader_u64(&r);
-    reader_u64(&r);
-    return reader_end(&r) == ERR_OK && nonce != 0 ? ERR_OK : ERR_CORRUPT;
+    uint64_t seq = reader_u64(&r);
+    if (reader_end(&r) != ERR_OK || nonce == 0) return ERR_CORRUPT;
+    salvage_note_boot(n, &replica, seq);
+    return ERR_OK;
 }
 
 static enum err recover_members(struct node *n, struct bytes record)
@@ -161,8 +164,10 @@ static enum err recover_vector(struct node *n, struct bytes record)
         uint32_t replica;
         enum err err = replicas_intern(n->replicas, &item.replica, &replica);
         if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
-        replicas_raise_known(n->replicas, replica, item.known, item.nonce);
+        /* With a hole in the snapshot it may claim what is not there. */
+        if (!n->salvage.is_damaged) replicas_raise_known(n->replicas, replica, item.known, item.nonce);
     }
+    n->salvage.own_is_whole = false; /* whatever the snapshot's record of the boot said */
     return ERR_OK;
 }
 
@@ -180,6 +185,10 @@ static enum err recover_trails(struct node *n, struct bytes record)
         if (err != ERR_OK) {
             trail_release(&trail);
             return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        }
+        if (n->salvage.is_damaged) { /* as with the vector: it goes with what is claimed */
+            trail_release(&trail);
+            continue;
         }
         trail_release(replicas_trail(n->replicas, replica));
         *replicas_trail(n->replicas, replica) = trail;
@@ -215,10 +224,12 @@ static enum err recover_split(struct node *n, struct bytes record)
     if (reader_end(&r) != ERR_OK) return ERR_CORRUPT;
     enum err err = replicas_intern(n->replicas, &id, &replica);
     if (err == ERR_OK) err = fork_split(n, replica, fork, nonce);
+    if (err == ERR_OK && nonce != 0) err = salvage_note_own(n, n->own);
+    salvage_forget_split(n, replica, fork);
     return err == ERR_OK || err == ERR_NOMEM ? err : ERR_CORRUPT;
 }
 
-static enum err recover_block(struct node *n, struct bytes record)
+static enum err recover_block(struct node *n, uint8_t kind, struct bytes record)
 {
     struct block_reader reader;
     struct incoming item = { 0 };
@@ -226,9 +237,10 @@ static enum err recover_block(struct node *n, struct bytes record)
     if (err == ERR_OK) err = replicas_intern(n->replicas, &reader.head.replica, &item.replica);
     if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
     item.head = reader.head;
-    item.bytes = shared_copy(record);
+    if (kind == RECORD_OWN) err = salvage_note_own(n, item.replica);
+    item.bytes = err == ERR_OK ? shared_copy(record) : NULL;
     if (!item.bytes) return ERR_NOMEM;
-    err = gossip_join(n, &item);
+    err = salvage_takes_block(n, &item) ? salvage_keep_block(n, kind, &item) : gossip_join(n, &item);
     shared_drop(item.bytes);
     return err;
 }
@@ -238,14 +250,17 @@ enum err node_recover(void *node, uint8_t kind, struct bytes record)
     struct node *n = node;
     REQUIRE(!n->started);
     switch (kind) {
+    case JOURNAL_HOLE:
+        salvage_hole(n, record);
+        return ERR_OK;
     case RECORD_IDENTITY:
         return recover_identity(n, record);
     case RECORD_BOOT:
-        return recover_boot(record);
+        return recover_boot(n, record);
     case RECORD_OWN:
     case RECORD_PEER:
     case RECORD_ENTRIES:
-        return recover_block(n, record);
+        return recover_block(n, kind, record);
     case RECORD_MEMBERS:
         return recover_members(n, record);
     case RECORD_VECTOR:
@@ -283,7 +298,7 @@ static enum err settle_recovered(struct node *n)
         recent_init(&sync->recent, i == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
         keyspace_prune(n->keyspace, i);
     }
-    n->own_seq = replicas_known(n->replicas, n->own)->known;
+    n->own_seq = n->append_seq = replicas_known(n->replicas, n->own)->known;
     fork_own_trail(n);
     return n->failed ? ERR_NOMEM : ERR_OK;
 }
@@ -291,10 +306,12 @@ static enum err settle_recovered(struct node *n)
 enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct actions *actions)
 {
     REQUIRE(!n->started);
-    enum err err = take_identity(n);
+    enum err err = salvage_finish(n);
+    if (err == ERR_OK) err = take_identity(n);
     if (err == ERR_OK) err = settle_recovered(n);
     if (err != ERR_OK) return err;
     n->started = true;
+    n->view_version++; /* it may have become another replica */
     n->now_ms = n->started_ms = now_ms;
     n->wall_ms = wall_ms;
     n->gossip_at_ms = now_ms + random_jitter(&n->random, GOSSIP_MS, GOSSIP_JITTER_PERCENT);
@@ -303,6 +320,8 @@ enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct ac
     char id[33];
     id128_hex(replicas_id(n->replicas, n->own), id);
     node_notice(n, NOTICE_STARTED, n->name, keyspace_count(n->keyspace), id);
+    salvage_notice(n);
+    n->salvage.is_unrepaired = n->salvage.is_damaged;
     /* The boot must be on disk before a seq is given under its nonce. */
     n->commits.gate = 1;
     commit_begin(n);

@@ -7,6 +7,7 @@
  *   fork.c      two histories of one replica
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
  *   orders.c    forget and leave
+ *   salvage.c   a journal with a hole
  *
  * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is
  * about to end does not matter, since nothing that was not appended has been answered. */
@@ -25,12 +26,15 @@
 #include "node/orders.h"
 #include "node/peer_link.h"
 #include "node/roster.h"
+#include "node/salvage.h"
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
 /* Larger entries of peers are refused. A block is cut after the entry that reaches the goal, so whatever came in can go
  * out again in one frame. */
 #define PEER_ENTRY_BYTES_MAX (1u << 20)
+/* A commit's block that reaches this is followed by another: a record of the journal has an end, a commit has none. */
+#define COMMIT_BLOCK_BYTES_MAX (32u << 20)
 #define GOSSIP_MS 1000u
 #define GOSSIP_JITTER_PERCENT 20u
 #define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */
@@ -74,6 +78,7 @@ struct node {
     struct id128 replica_offered;
     uint32_t own;
     uint64_t own_seq, nonce;    /* seq given last */
+    uint64_t append_seq;        /* seq given last before the newest append */
     uint64_t boot_start;        /* seq after which this boot began */
     uint64_t unpledged_to;      /* own entries up to this seq left before the pledge was made */
     struct replica_sync *syncs; /* by replica index */
@@ -85,6 +90,7 @@ struct node {
     struct commits commits;
     struct incoming_list incoming; /* for the next append */
     struct fresh fresh;
+    struct salvage salvage;
     uint64_t now_ms, now_us, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
     bool caught_up;
     uint64_t view_version, members_version_seen;

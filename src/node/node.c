@@ -81,6 +81,7 @@ void node_free(struct node *n)
     }
     mem_free(n->links);
     commits_release(n);
+    salvage_release(n);
     incoming_release(&n->incoming);
     mem_free(n->orders.items);
     shared_drop(n->fresh.frame);

@@ -29,6 +29,7 @@
     X(WRITES_TAKEN, INFO)                                                                                              \
     X(LEAVING, INFO)      /* this node is to leave: writes are refused until its peers have all of it */               \
     X(LEAVE_FAILED, WARN) /* detail: why; writes are taken again */                                                    \
+    X(DAMAGED, ERROR)     /* the journal had holes; number: how many; detail: the first, and what the replica is */    \
     X(SNAPSHOT_FAILED, ERROR)                                                                                          \
     X(CAUGHT_UP, INFO) /* holds all that its peers had; number: milliseconds since it began */
 

@@ -27,6 +27,7 @@ static const char *const templates[NOTICE_COUNT] = {
     [NOTICE_WRITES_TAKEN] = "writes are taken again",
     [NOTICE_LEAVING] = "this node is to leave: writes are refused until its peers have all of it",
     [NOTICE_LEAVE_FAILED] = "this node does not leave: %d",
+    [NOTICE_DAMAGED] = "the journal is damaged in %u places, first in %d; what is sound is kept",
     [NOTICE_SNAPSHOT_FAILED] = "snapshot failed: %d",
     [NOTICE_CAUGHT_UP] = "caught up with all peers after %u ms",
 };
