@@ -4,7 +4,7 @@
  *    directory is as it was.
  *  - Forgery, where heads and blocks get checksums that fit: nothing must break, and what is opened opens again with
  *    the same records. */
-#include "base/alloc.h"
+#include "fuzz/harness.h"
 #include "journal/journal.h"
 #include "journal/segment.h"
 #include "sim/disk.h"
@@ -143,8 +143,6 @@ static void run_step(struct script *s)
         break;
     }
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
