@@ -71,7 +71,7 @@ static void play(struct lone *w, unsigned how, const uint8_t *cut, struct bytes 
     struct lone_link *good, *l;
     memset(w, 0, sizeof *w);
     REQUIRE(lone_start(w, LONE_NAME, NULL, 1) == ERR_OK);
-    REQUIRE(lone_meet(w, "good:1", 2, &good) == ERR_OK);
+    REQUIRE(lone_meet(w, "friend:1", 2, &good) == ERR_OK);
     struct hello hello = peer_hello("bad:1", 3);
     REQUIRE(lone_accept(w, &l) == ERR_OK);
     if (how & HOW_HELLO) REQUIRE(lone_say_hello(w, l, &hello) == ERR_OK);

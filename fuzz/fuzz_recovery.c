@@ -23,7 +23,7 @@ static const char *const file_names[] = {
     "journal-0000000000000005",  "journal-0000000000000006", "journal-0000000000000007",  "snapshot-0000000000000001",
     "snapshot-0000000000000002", "snapshot-0000000000000003", "snapshot-0000000000000004", "snapshot-0000000000000005",
     "journal.tmp",               "snapshot.tmp",             "spare-a",                   "spare-b",
-    "journal-7fffffffffffffff",  "journal-0000000000000000", "journal-000000000000000G",  "notes.txt",
+    "journal-3fffffffffff0000",  "journal-0000000000000000", "journal-000000000000000G",  "notes.txt",
 };
 #define NAMES (sizeof file_names / sizeof *file_names)
 
@@ -280,7 +280,8 @@ static void live(struct random *random, struct buffer *out)
 static void vary_head(struct random *random, struct segment_head *head)
 {
     uint64_t small = random_below(random, 12);
-    if (random_below(random, 32) == 0) small = SEGMENT_NUMBER_MAX - random_below(random, 4);
+    /* Just too large, or so far below that nobody comes to the end. */
+    if (random_below(random, 32) == 0) small = SEGMENT_FOUND_MAX + 1 - 4096 * random_below(random, 2);
     switch (random_below(random, 12)) {
     case 0:
         head->first_block = small;

@@ -87,7 +87,7 @@ static enum err recovery_list(struct recovery *r)
     if (r->count > 0) qsort(r->found, r->count, sizeof *r->found, found_order);
     for (uint32_t i = 0; i < r->count; i++) {
         const struct found *f = &r->found[i];
-        bool is_numbered = f->number > 0 && f->number < SEGMENT_NUMBER_MAX - 1;
+        bool is_numbered = f->number > 0 && f->number <= SEGMENT_FOUND_MAX;
         if (f->kind != FOUND_WORK && !is_numbered) return recovery_blame(r, f->name, 0, ERR_CORRUPT);
         if (f->number > r->number_max) r->number_max = f->number;
     }
