@@ -105,7 +105,7 @@ void forge_block(struct random *r, bool is_snapshot, struct buffer *out)
 
 static struct bytes forge_address(struct random *r)
 {
-    static const char *const addresses[] = { "m:1",       "good:1", "bad:1", "p2:1",
+    static const char *const addresses[] = { "m:1",        "good:1", "bad:1",    "p2:1",
                                              "[::1]:8000", "p3:1",   "p4:65535", "127.0.0.1:80" };
     return bytes_of_text(addresses[random_below(r, sizeof addresses / sizeof *addresses)]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A datagram is damaged, or it has one form only: what was read is written again and must be the same bytes. The mutator
- * changes what a sound datagram says, for its checksum stands before everything else. */
+/* A datagram is damaged, or it has one form only: what was read is written again and must be the same bytes. The
+ * mutator changes what a sound datagram says, for its checksum stands before everything else. */
 #include "server/beacon.h"
 #include "server/endpoint.h"
 

@@ -19,11 +19,26 @@
 #define FILE_BYTES_MAX 60000u
 
 static const char *const file_names[] = {
-    "journal-0000000000000001",  "journal-0000000000000002", "journal-0000000000000003",  "journal-0000000000000004",
-    "journal-0000000000000005",  "journal-0000000000000006", "journal-0000000000000007",  "snapshot-0000000000000001",
-    "snapshot-0000000000000002", "snapshot-0000000000000003", "snapshot-0000000000000004", "snapshot-0000000000000005",
-    "journal.tmp",               "snapshot.tmp",             "spare-a",                   "spare-b",
-    "journal-3fffffffffff0000",  "journal-0000000000000000", "journal-000000000000000G",  "notes.txt",
+    "journal-0000000000000001",
+    "journal-0000000000000002",
+    "journal-0000000000000003",
+    "journal-0000000000000004",
+    "journal-0000000000000005",
+    "journal-0000000000000006",
+    "journal-0000000000000007",
+    "snapshot-0000000000000001",
+    "snapshot-0000000000000002",
+    "snapshot-0000000000000003",
+    "snapshot-0000000000000004",
+    "snapshot-0000000000000005",
+    "journal.tmp",
+    "snapshot.tmp",
+    "spare-a",
+    "spare-b",
+    "journal-3fffffffffff0000",
+    "journal-0000000000000000",
+    "journal-000000000000000G",
+    "notes.txt",
 };
 #define NAMES (sizeof file_names / sizeof *file_names)
 
@@ -81,8 +96,8 @@ static enum err carry_out(struct process *p, struct actions *actions)
         const struct action *a = &actions->items[i];
         if (a->kind == ACTION_ROTATE) p->rotate_due = true;
         if (a->kind == ACTION_SNAPSHOT) {
-            struct snapshot_options options = { p->journal, p->node->keyspace, p->node->replicas,
-                                                a->as.append.segment, RECORD_ENTRIES };
+            struct snapshot_options options = { p->journal, p->node->keyspace, p->node->replicas, a->as.append.segment,
+                                                RECORD_ENTRIES };
             err = snapshot_begin(&options, &p->snapshot);
         }
         if (a->kind != ACTION_APPEND && a->kind != ACTION_SNAPSHOT) continue;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input's lines are a command line, those behind an empty line the environment. Whatever they are, either all
- * settings keep their promises or one printable line says why not. */
+ * settings keep their promises or one printable line says why not. The last of the lines ends at an unmapped page. */
 #include "server/settings.h"
 #include "server/text.h"
 
@@ -45,9 +45,19 @@ static void check_endpoint(const struct endpoint *e)
     REQUIRE(again.port == e->port);
 }
 
+static void check_help(void)
+{
+    struct buffer out = { 0 };
+    settings_help(&out);
+    REQUIRE(buffer_end(&out) == ERR_OK);
+    for (size_t i = 0; i < out.len; i++) REQUIRE(out.ptr[i] == '\n' || (out.ptr[i] >= ' ' && out.ptr[i] <= '~'));
+    buffer_release(&out);
+}
+
 static void check_settings(const struct settings *s)
 {
     struct endpoint peer;
+    if (s->wish == SETTINGS_HELP) check_help();
     if (s->wish != SETTINGS_SERVE) return;
     check_endpoint(&s->node);
     check_endpoint(&s->listen);
