@@ -34,6 +34,12 @@ uint64_t forge_seq(struct random *r)
     return random_below(r, one_in(r, 8) ? 5000 : 24);
 }
 
+/* Of boots: some small ones, and those of the node itself and of the peers in most targets. */
+static uint64_t forge_nonce(struct random *r)
+{
+    return one_in(r, 2) ? random_below(r, 4) : (one_in(r, 2) ? 0x1000u : 0x2000u) + 1 + random_below(r, 4);
+}
+
 int128 forge_net(struct random *r)
 {
     int128 net = (int128)random_below(r, 300) - 100;
@@ -75,14 +81,24 @@ struct extras *forge_extras(struct random *r, uint64_t seq, uint32_t owner, uint
     return x;
 }
 
+static struct block_head forge_head(struct random *r, bool is_snapshot)
+{
+    struct block_head head = { .kind = is_snapshot ? BLOCK_SNAPSHOT : BLOCK_DELTA, .replica = forge_id(r) };
+    head.from = one_in(r, 2) ? 0 : forge_seq(r);
+    if (is_snapshot) return head;
+    head.nonce = forge_nonce(r);
+    head.base = forge_nonce(r);
+    head.firm = one_in(r, 3) ? forge_seq(r) : 0;
+    head.pledged = one_in(r, 3) ? forge_seq(r) : head.firm;
+    return head;
+}
+
 void forge_block(struct random *r, bool is_snapshot, struct buffer *out)
 {
     struct replicas *replicas = NULL;
     REQUIRE(replicas_new(&replicas) == ERR_OK);
     uint32_t owner = 0;
-    struct block_head head = { .kind = is_snapshot ? BLOCK_SNAPSHOT : BLOCK_DELTA, .replica = forge_id(r) };
-    head.nonce = random_below(r, 4);
-    head.from = one_in(r, 2) ? 0 : forge_seq(r);
+    struct block_head head = forge_head(r, is_snapshot);
     for (uint8_t i = 1; i <= FORGE_IDS; i++) {
         struct id128 id = peer_id(i);
         REQUIRE(replicas_intern(replicas, &id, &owner) == ERR_OK);
@@ -94,8 +110,13 @@ void forge_block(struct random *r, bool is_snapshot, struct buffer *out)
     for (uint64_t left = random_below(r, 8); left > 0 && seq < UINT64_MAX - 3; left--) {
         char memory[16];
         struct entry entry = { .seq = seq + 1 + (one_in(r, 4) ? random_below(r, 3) : 0), .net = forge_net(r) };
-        entry.extras = forge_extras(r, entry.seq, owner, FORGE_IDS);
-        block_put(&w, replicas, forge_name(r, memory), &entry);
+        struct entry older[2] = { { .seq = entry.seq - 1, .net = 7 }, { .seq = entry.seq / 2, .net = -3 } };
+        uint32_t older_count = one_in(r, 3) ? (entry.seq > 4) + (uint32_t)(entry.seq > 1) : 0;
+        if (older_count > 0)
+            entry.net %= 1000000;
+        else
+            entry.extras = forge_extras(r, entry.seq, owner, FORGE_IDS);
+        block_put_older(&w, replicas, forge_name(r, memory), &entry, older, older_count);
         extras_free(entry.extras);
         seq = entry.seq;
     }
@@ -128,8 +149,10 @@ static void forge_digest(struct random *r, struct buffer *out)
 {
     digest_begin(out, !one_in(r, 3));
     for (uint64_t left = random_below(r, 5); left > 0; left--) {
-        struct digest_item item = { .replica = forge_id(r), .known = forge_seq(r), .nonce = random_below(r, 4) };
+        struct digest_item item = { .replica = forge_id(r), .known = forge_seq(r), .nonce = forge_nonce(r) };
         item.durable = one_in(r, 2) ? item.known : forge_seq(r);
+        item.firm = one_in(r, 2) ? 0 : random_below(r, item.known + (item.known < UINT64_MAX));
+        item.pledged = one_in(r, 2) ? item.firm : item.known;
         digest_put(out, &item);
     }
 }
@@ -137,9 +160,25 @@ static void forge_digest(struct random *r, struct buffer *out)
 static void forge_wants(struct random *r, struct buffer *out)
 {
     for (uint64_t left = random_below(r, 4); left > 0; left--) {
-        struct want want = { forge_id(r), forge_seq(r) };
+        struct want want = { forge_id(r), forge_seq(r), forge_nonce(r) };
         want_put(out, &want);
     }
+}
+
+static void forge_trail(struct random *r, struct buffer *out)
+{
+    struct trail trail = { 0 };
+    struct trail_item item = { .replica = forge_id(r), .known = forge_seq(r), .asks = one_in(r, 2) };
+    uint64_t start = 0;
+    if (one_in(r, 3)) item.gone = forge_nonce(r);
+    for (uint64_t left = random_below(r, 5); left > 0; left--) {
+        REQUIRE(trail_extend(&trail, start, forge_nonce(r)) == ERR_OK);
+        start += 1 + random_below(r, 6);
+    }
+    if (one_in(r, 3)) trail_set_firm(&trail, random_below(r, 24));
+    if (one_in(r, 3)) trail_set_pledged(&trail, random_below(r, 24));
+    trail_put(out, &item, &trail);
+    trail_release(&trail);
 }
 
 static void forge_members(struct random *r, struct buffer *out)
@@ -162,6 +201,9 @@ void forge_body(struct random *r, enum frame_kind kind, struct buffer *out)
         break;
     case FRAME_BLOCK:
         forge_block(r, one_in(r, 16), out);
+        break;
+    case FRAME_TRAIL:
+        forge_trail(r, out);
         break;
     case FRAME_WANT:
         forge_wants(r, out);

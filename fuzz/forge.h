@@ -19,7 +19,7 @@ int128 forge_net(struct random *r);
 /* Extras as an owner's resets, assignments and deadlines leave them, and sometimes nonsense that has a sound form.
  * Replicas are named by indices from 1 to `replicas`, not by `owner`. NULL is an answer. */
 struct extras *forge_extras(struct random *r, uint64_t seq, uint32_t owner, uint32_t replicas);
-/* A whole block of up to eight entries; is_snapshot: else a delta. */
+/* A whole block of up to eight entries, some with older versions; is_snapshot: else a delta. */
 void forge_block(struct random *r, bool is_snapshot, struct buffer *out);
 /* The body of a frame of this kind. */
 void forge_body(struct random *r, enum frame_kind kind, struct buffer *out);

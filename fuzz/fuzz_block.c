@@ -7,6 +7,18 @@
 #include "fuzz/forge.h"
 #include "fuzz/harness.h"
 
+/* Writes the entry that was read last, changed or not, with its older versions. */
+static enum err recode_entry(const struct block_reader *r, struct block_writer *w, struct replicas *replicas,
+                             struct bytes name, const struct entry *entry)
+{
+    struct entry older[BLOCK_OLDER_MAX];
+    uint32_t count = 0;
+    enum err err = block_older(r, replicas, older, &count);
+    if (err == ERR_OK) block_put_older(w, replicas, name, entry, older, count);
+    for (uint32_t i = 0; i < count; i++) extras_free(older[i].extras);
+    return err;
+}
+
 /* Reads block and writes it to out. False if it is damaged. */
 static bool recode(struct bytes block, struct replicas *replicas, struct buffer *out)
 {
@@ -19,7 +31,7 @@ static bool recode(struct bytes block, struct replicas *replicas, struct buffer 
     enum err err;
     while ((err = block_next(&r, replicas, &name, &entry)) == ERR_OK) {
         REQUIRE(name.ptr >= block.ptr && name.ptr + name.len <= block.ptr + block.len);
-        block_put(&w, replicas, name, &entry);
+        REQUIRE(recode_entry(&r, &w, replicas, name, &entry) == ERR_OK);
         extras_free(entry.extras);
     }
     block_end(&w, r.head.to);
@@ -73,8 +85,8 @@ static bool vary(struct random *random, struct bytes block, struct buffer *out)
         block_begin(&w, out, &r.head);
         while (block_next(&r, replicas, &name, &entry) == ERR_OK) {
             uint64_t dice = random_below(random, 4);
-            if (dice == 0) entry.net = forge_net(random);
-            if (dice != 1) block_put(&w, replicas, name, &entry);
+            if (dice == 0 && r.older_count == 0) entry.net = forge_net(random);
+            if (dice != 1) REQUIRE(recode_entry(&r, &w, replicas, name, &entry) == ERR_OK);
             extras_free(entry.extras);
         }
         block_end(&w, r.head.to);

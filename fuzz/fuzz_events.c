@@ -3,7 +3,8 @@
  * torn by a crash, links come and go, peers say sound and unsound things, the process is started again from what its
  * journal holds. The node's own REQUIREs are one oracle; from outside it is checked after every event that
  *  - reads show exactly what was counted here, and after a crash exactly what the journal kept of it;
- *  - what is known of a replica never becomes less, and nothing is claimed as durable that is not known;
+ *  - what is known of a replica never becomes less, but by a split, and nothing is claimed as durable that is not
+ * known;
  *  - what is sent are sound frames, and own entries only when they are durable;
  *  - appends are numbered without a gap.
  * The input is the program: a byte says what happens, the bytes after it with what. */
@@ -126,7 +127,9 @@ static void take_action(struct world *w, const struct action *a)
     case ACTION_CLOSE:
         l->closing = true;
         break;
-    case ACTION_NOTICE:
+    case ACTION_NOTICE: /* a split alone lowers what is known */
+        if (a->as.notice.kind == NOTICE_ROLLBACK || a->as.notice.kind == NOTICE_SPLIT)
+            memset(w->known, 0, sizeof w->known);
         break;
     case ACTION_STOPPED:
         w->stopped = true;
@@ -358,7 +361,7 @@ static void peer_speaks(struct world *w)
     struct link *l = any_link(w);
     struct random random;
     struct buffer body = { 0 };
-    enum frame_kind kind = (enum frame_kind)(1 + reader_u8(&w->in) % (unsigned)FRAME_GOODBYE);
+    enum frame_kind kind = (enum frame_kind)(1 + reader_u8(&w->in) % (unsigned)FRAME_TRAIL);
     random_init(&random, reader_u16(&w->in));
     forge_body(&random, kind, &body);
     if (l) say_body(w, l, kind, buffer_view(&body));

@@ -108,6 +108,6 @@ uint64_t node_state(struct node *n)
         state_bytes(&w.state, bytes_of(n->members.members[i].replica.bytes, sizeof(struct id128)));
         state_number(&w.state, n->members.members[i].state);
     }
-    state_number(&w.state, n->fenced);
+    state_bytes(&w.state, bytes_of(replicas_id(n->replicas, n->own)->bytes, sizeof(struct id128)));
     return w.state;
 }

@@ -141,7 +141,7 @@ static void test_a_sweep_waits_for_a_slow_reader(void **state)
     (void)state;
     const uint32_t before = 40000;
     struct stage *s = stage_again(before, 0);
-    struct want again = { peer_id(1), 0 };
+    struct want again = { .replica = peer_id(1) };
     struct follower f;
     assert_ok(lone_accept(&s->w, &s->good));
     s->good->deaf = true;
@@ -173,9 +173,9 @@ static void test_one_request_may_name_many_replicas(void **state)
     struct want wants[8];
     struct follower f[6];
     assert_ok(lone_meet(&s->w, "good:1", 2, &s->good));
-    for (uint8_t i = 0; i < 6; i++) wants[i] = (struct want){ peer_id((uint8_t)(3 + i)), 0 };
-    wants[6] = (struct want){ peer_id(5), 2 };
-    wants[7] = (struct want){ { { 0x99 } }, 0 }; /* nobody has heard of it */
+    for (uint8_t i = 0; i < 6; i++) wants[i] = (struct want){ .replica = peer_id((uint8_t)(3 + i)) };
+    wants[6] = (struct want){ .replica = peer_id(5), .from = 2 };
+    wants[7] = (struct want){ .replica = { { 0x99 } } }; /* nobody has heard of it */
     assert_ok(say_want(&s->w, s->good, wants, 8));
     assert_ok(lone_run_ms(&s->w, 50));
     for (uint8_t i = 0; i < 6; i++) {
@@ -213,7 +213,7 @@ static void test_who_reads_too_slowly_for_recent_places_is_swept(void **state)
     (void)state;
     struct stage *s = stage_new();
     struct lone_link *slow = enemy(s);
-    struct want want = { peer_id(OWNER), 0 };
+    struct want want = { .replica = peer_id(OWNER) };
     struct follower f;
     owner_says(s, 1, 30000);
     slow->deaf = true;
@@ -237,7 +237,7 @@ static void test_a_repeated_request_moves_where_it_is_served_from(void **state)
     (void)state;
     struct stage *s = stage_new();
     struct lone_link *slow = enemy(s);
-    struct want wants[2] = { { peer_id(OWNER), 0 }, { peer_id(OWNER), 29000 } };
+    struct want wants[2] = { { .replica = peer_id(OWNER) }, { .replica = peer_id(OWNER), .from = 29000 } };
     struct frame frame;
     struct block_reader r;
     owner_says(s, 1, 30000);
