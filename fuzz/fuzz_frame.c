@@ -62,15 +62,15 @@ static void stream_from(struct bytes input, bool framed, struct buffer *out)
     }
 }
 
-/* What was said in answer, but for that which depends on when commits begin. */
+/* What was said in answer, but for that which hangs on when commits begin, and on which names were new in a step. */
 static void collect_answers(struct lone_link *l, struct buffer *out)
 {
     struct frame frame;
     size_t len;
     struct bytes rest = bytes_of(l->sent, l->len);
     for (; rest.len > 0 && frame_read(rest, &frame, &len) == ERR_OK; rest = bytes_of(rest.ptr + len, rest.len - len)) {
-        if (frame.kind != FRAME_DIGEST && frame.kind != FRAME_BLOCK && frame.kind != FRAME_MEMBERS)
-            buffer_bytes(out, bytes_of(rest.ptr, len));
+        bool hangs_on_commits = frame.kind == FRAME_DIGEST || frame.kind == FRAME_BLOCK || frame.kind == FRAME_TRAIL;
+        if (!hangs_on_commits && frame.kind != FRAME_MEMBERS) buffer_bytes(out, bytes_of(rest.ptr, len));
     }
 }
 
