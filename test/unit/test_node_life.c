@@ -237,6 +237,41 @@ static void test_nobody_is_judged_while_links_are_not_read(void **state)
     stage_free(s);
 }
 
+/* What fuzz_events found. Nobody can know more of this very boot than its disk; whoever says so while a commit is on
+ * its way makes the node split all of it off, and go on. */
+static void test_who_knows_more_of_this_boot_than_its_disk_does_no_harm(void **state)
+{
+    (void)state;
+    struct stage *s = stage_new();
+    struct lone *w = &s->w;
+    struct buffer body = { 0 };
+    struct trail trail = { 0 };
+    struct trail_item item = { .replica = *replicas_id(w->node->replicas, w->node->own), .known = 99 };
+    assert_ok(count_one(w, "ours"));
+    struct keyspace *k = node_keyspace(w->node);
+    struct bytes name = bytes_of_text("ours");
+    struct seen seen;
+    assert_ok(keyspace_add(k, keyspace_hash(k, name), name, 1, &seen));
+    unserved(w, (struct event){ .kind = EVENT_DIRTY });
+    assert_ok(trail_extend(&trail, 0, w->node->nonce));
+    trail_put(&body, &item, &trail);
+    struct shared *frame = frame_new(FRAME_TRAIL, buffer_view(&body));
+    assert_non_null(frame);
+    struct event event = { .kind = EVENT_LINK_BYTES, .as.link.link = s->good->id };
+    event.as.link.bytes = bytes_of(frame->ptr, frame->len);
+    unserved(w, event);
+    shared_drop(frame);
+    trail_release(&trail);
+    buffer_release(&body);
+    assert_ok(lone_run_ms(w, 100));
+    assert_int_equal(w->notices[NOTICE_ROLLBACK], 1);
+    assert_int_equal(value(s, "ours"), 2);
+    assert_ok(lone_meet(w, "good:1", 2, &s->good));
+    s->counted = 2;
+    check_serves(s); /* under the new id, with seqs that nothing had before */
+    stage_free(s);
+}
+
 /* 59,000 bases: what came in in one frame could not go out again in one. */
 static void test_an_entry_of_more_than_a_megabyte_ends_its_link(void **state)
 {
@@ -367,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_that_failed_is_tried_again_before_the_same_segment),
         cmocka_unit_test(test_no_snapshot_is_begun_when_it_would_not_pay_or_not_fit),
         cmocka_unit_test(test_nobody_is_judged_while_links_are_not_read),
+        cmocka_unit_test(test_who_knows_more_of_this_boot_than_its_disk_does_no_harm),
         cmocka_unit_test(test_an_entry_of_more_than_a_megabyte_ends_its_link),
         cmocka_unit_test(test_a_digest_of_too_many_replicas_ends_its_link),
         cmocka_unit_test(test_a_picture_is_whole_or_not_there),
