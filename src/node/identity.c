@@ -295,6 +295,8 @@ static enum err settle_recovered(struct node *n)
     n->own_seq = replicas_known(n->replicas, n->own)->known;
     /* Own entries come without a gap, or a seq would be given twice; and there is always a next one. */
     if (n->own_recovered > n->own_seq || n->own_seq > OWN_SEQ_MAX) return ERR_CORRUPT;
+    const struct trail *trail = replicas_trail(n->replicas, n->own);
+    if (trail->count > 0 && trail->boots[trail->count - 1].start > n->own_seq) return ERR_CORRUPT;
     fork_own_trail(n);
     return n->failed ? ERR_NOMEM : ERR_OK;
 }

@@ -392,6 +392,36 @@ static void test_own_entries_with_a_gap_are_damage(void **state)
     }
 }
 
+/* ... and so is a trail of its own that is ahead of its entries: the next boot would begin before the last one. */
+static void test_an_own_trail_that_is_ahead_is_damage(void **state)
+{
+    (void)state;
+    for (uint64_t start = 0; start < 2; start++) {
+        struct lone before = { .now_ms = 0 }, w = { .now_ms = 0 };
+        struct record records[IDENTITY_RECORDS_MAX];
+        uint32_t count;
+        struct buffer body = { 0 };
+        struct trail trail = { 0 };
+        const struct trail_item item = { .replica = peer_id(1) };
+        assert_ok(lone_start(&before, LONE_NAME, NULL, 1));
+        identity_records(before.node, records, &count, false);
+        struct node_options options = lone_options(&w, LONE_NAME, NULL, 9);
+        assert_ok(node_new(&options, &w.node));
+        for (uint32_t k = 0; k < count; k++) {
+            assert_ok(node_recover(w.node, records[k].kind, bytes_of(records[k].bytes->ptr, records[k].bytes->len)));
+            shared_drop(records[k].bytes);
+        }
+        assert_ok(trail_extend(&trail, start, 5));
+        trail_put(&body, &item, &trail);
+        assert_ok(node_recover(w.node, RECORD_TRAILS, buffer_view(&body)));
+        assert_err(lone_begin(&w), start > 0 ? ERR_CORRUPT : ERR_OK);
+        trail_release(&trail);
+        buffer_release(&body);
+        lone_end(&before);
+        lone_end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_a_digest_of_too_many_replicas_ends_its_link),
         cmocka_unit_test(test_a_picture_is_whole_or_not_there),
         cmocka_unit_test(test_own_entries_with_a_gap_are_damage),
+        cmocka_unit_test(test_an_own_trail_that_is_ahead_is_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
