@@ -266,24 +266,22 @@ static void call_put(struct world *w, uint32_t which)
     struct counter *c = &w->counters[which];
     uint32_t replica = 1 + reader_u8(&w->in) % REPLICAS;
     uint64_t seq = c->durable[replica].seq;
-    if (!c->joined) return;
+    if (!c->joined || seq == 0) return;
     struct buffer out = { 0 };
     struct block_writer writer;
     struct block_head head = { .kind = BLOCK_SNAPSHOT, .replica = *replicas_id(w->replicas, replica) };
     block_begin(&writer, &out, &head);
     REQUIRE(!keyspace_put_entry(w->keyspace, c->cell, replica, seq + 1, &writer));
-    REQUIRE(keyspace_put_entry(w->keyspace, c->cell, replica, seq, &writer) == (seq > 0));
+    REQUIRE(keyspace_put_entry(w->keyspace, c->cell, replica, seq, &writer));
     block_end(&writer, seq);
     struct block_reader r;
     struct bytes name;
     struct entry entry;
     REQUIRE(block_open(&r, buffer_view(&out)) == ERR_OK);
-    if (seq > 0) {
-        REQUIRE(block_next(&r, w->replicas, &name, &entry) == ERR_OK);
-        REQUIRE(bytes_equal(name, name_of(which)));
-        REQUIRE(entry.seq == seq && entry.net == c->durable[replica].net);
-        extras_free(entry.extras);
-    }
+    REQUIRE(block_next(&r, w->replicas, &name, &entry) == ERR_OK);
+    REQUIRE(bytes_equal(name, name_of(which)));
+    REQUIRE(entry.seq == seq && entry.net == c->durable[replica].net);
+    extras_free(entry.extras);
     buffer_release(&out);
 }
 
