@@ -186,6 +186,8 @@ static void forge_members(struct random *r, struct buffer *out)
     for (uint64_t left = random_below(r, 4); left > 0; left--) {
         struct member_item item = { .node = forge_address(r) };
         if (!one_in(r, 3)) item.replica = forge_id(r);
+        item.epoch = (uint32_t)random_below(r, 4);
+        item.left = one_in(r, 4);
         member_put(out, &item);
     }
 }
@@ -223,6 +225,9 @@ void forge_body(struct random *r, enum frame_kind kind, struct buffer *out)
     case FRAME_PING:
     case FRAME_PONG:
         buffer_u64(out, random_below(r, 6000000));
+        break;
+    case FRAME_LEAVE:
+        leave_write(out, (uint32_t)random_below(r, 4));
         break;
     case FRAME_GOODBYE:
         break;

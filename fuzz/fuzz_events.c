@@ -52,7 +52,8 @@ struct world {
     size_t log_count, log_cap;
     uint64_t appended, written, synced; /* of this boot */
     bool rotate_due, snapshot_due, stopped;
-    struct add *adds; /* of this boot */
+    uint64_t orders, answered; /* of this boot */
+    struct add *adds;          /* of this boot */
     size_t adds_count, adds_cap;
     int64_t base[NAMES]; /* from before it */
 };
@@ -130,6 +131,10 @@ static void take_action(struct world *w, const struct action *a)
     case ACTION_NOTICE: /* a split alone lowers what is known */
         if (a->as.notice.kind == NOTICE_ROLLBACK || a->as.notice.kind == NOTICE_SPLIT)
             memset(w->known, 0, sizeof w->known);
+        break;
+    case ACTION_ORDERED:
+        REQUIRE(a->as.ordered.ticket <= w->orders && w->orders > 0);
+        REQUIRE(++w->answered <= w->orders); /* each once */
         break;
     case ACTION_STOPPED:
         w->stopped = true;
@@ -221,6 +226,7 @@ static void process_end(struct world *w)
     w->node = NULL;
     w->appended = w->written = w->synced = 0;
     w->rotate_due = w->snapshot_due = w->stopped = false;
+    w->orders = w->answered = 0;
     memset(w->links, 0, sizeof w->links);
     memset(w->known, 0, sizeof w->known);
     w->link_last = 0;
@@ -361,7 +367,7 @@ static void peer_speaks(struct world *w)
     struct link *l = any_link(w);
     struct random random;
     struct buffer body = { 0 };
-    enum frame_kind kind = (enum frame_kind)(1 + reader_u8(&w->in) % (unsigned)FRAME_TRAIL);
+    enum frame_kind kind = (enum frame_kind)(1 + reader_u8(&w->in) % (unsigned)FRAME_LEAVE);
     random_init(&random, reader_u16(&w->in));
     forge_body(&random, kind, &body);
     if (l) say_body(w, l, kind, buffer_view(&body));
@@ -407,6 +413,17 @@ static void seed_comes(struct world *w)
     uint8_t dice = reader_u8(&w->in);
     step(w, (struct event){ .kind = EVENT_SEED,
                             .as.seed = { seeds[dice % (sizeof seeds / sizeof *seeds)], (dice & 128) != 0 } });
+}
+
+static void order_comes(struct world *w)
+{
+    static const char *const names[] = { "p2:1", "p3:1", "m:1", "nobody:1" };
+    uint8_t dice = reader_u8(&w->in);
+    struct event event = { .kind = EVENT_ORDER };
+    event.as.order.kind = dice & 128 ? ORDER_LEAVE : ORDER_FORGET;
+    event.as.order.ticket = ++w->orders;
+    event.as.order.name = bytes_of_text(names[dice % 4]);
+    step(w, event);
 }
 
 static void look(struct world *w)
@@ -466,7 +483,9 @@ static void happen(struct world *w)
         link_ends(w);
         break;
     case 14:
-        if (dice & 128)
+        if (dice >= 192)
+            order_comes(w);
+        else if (dice & 128)
             seed_comes(w);
         else
             look(w);

@@ -12,7 +12,7 @@
 
 enum how { HOW_HELLO = 1, HOW_DIGEST = 2, HOW_FRAMED = 4, HOW_LATER = 8 };
 
-#define KINDS (FRAME_TRAIL + 1) /* and 0, which is none */
+#define KINDS (FRAME_LEAVE + 1) /* and 0, which is none */
 
 static void count_one(struct lone *w)
 {
@@ -139,7 +139,7 @@ static void put_frame(struct buffer *out, uint8_t kind, struct bytes body)
 static void put_forged(struct random *random, struct buffer *out)
 {
     struct buffer body = { 0 };
-    enum frame_kind kind = (enum frame_kind)(1 + random_below(random, FRAME_TRAIL));
+    enum frame_kind kind = (enum frame_kind)(1 + random_below(random, FRAME_LEAVE));
     if (random_below(random, 3) == 0) kind = FRAME_BLOCK;
     forge_body(random, kind, &body);
     put_frame(out, (uint8_t)kind, buffer_view(&body));
