@@ -116,7 +116,7 @@ static enum err recovery_list(struct recovery *r)
     for (uint32_t i = 0; i < r->count; i++) {
         struct found *f = &r->found[i];
         if (f->kind == FOUND_WORK) continue;
-        bool is_numbered = f->number > 0 && f->number < SEGMENT_NUMBER_MAX - 1;
+        bool is_numbered = f->number > 0 && f->number <= SEGMENT_FOUND_MAX;
         if (!is_numbered) return recovery_blame(r, f->name, 0, ERR_CORRUPT);
         if (f->number > r->number_max) r->number_max = f->number;
         const struct found *before = i > 0 ? &r->found[i - 1] : f;

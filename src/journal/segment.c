@@ -44,8 +44,8 @@ void segment_put_head(uint8_t *into, const struct segment_head *head)
 static bool head_is_sane(const struct segment_head *head)
 {
     uint64_t number = head->place.number;
-    if (number == 0 || number >= SEGMENT_NUMBER_MAX) return false;
-    if (head->first_block == 0 || head->first_block >= SEGMENT_NUMBER_MAX) return false;
+    if (number == 0 || number > SEGMENT_FOUND_MAX) return false;
+    if (head->first_block == 0 || head->first_block > SEGMENT_FOUND_MAX) return false;
     if (id128_is_zero(&head->place.id)) return false;
     return head->replaces < number && head->synced < SEGMENT_NUMBER_MAX;
 }

@@ -20,6 +20,8 @@
 #define SEGMENT_HEAD_BYTES 72u
 #define SEGMENT_BLOCK_BYTES 40u             /* the head of a block */
 #define SEGMENT_NUMBER_MAX (UINT64_MAX / 2) /* of segments and blocks: adding one never wraps */
+/* What a file that is found may be numbered, so that whoever goes on from there does not come to the end. */
+#define SEGMENT_FOUND_MAX (SEGMENT_NUMBER_MAX / 2)
 
 #define SEGMENT_MAGIC UINT64_C(0x4c4e4a5550495551)          /* "QUIPUJNL" */
 #define SEGMENT_SNAPSHOT_MAGIC UINT64_C(0x504e535550495551) /* "QUIPUSNP" */

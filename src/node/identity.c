@@ -6,6 +6,7 @@
 #include "node/journal.h"
 
 #define IDENTITY_VERSION 1u
+#define OWN_SEQ_MAX (UINT64_MAX / 2) /* a million a second for 290,000 years */
 
 void record_from(struct node *n, uint8_t kind, struct buffer *body, struct record *ret_record)
 {
@@ -117,6 +118,11 @@ static enum err recover_identity(struct node *n, struct bytes record)
     struct bytes cluster = reader_string(&r, CLUSTER_BYTES_MAX);
     if (reader_end(&r) != ERR_OK || version != IDENTITY_VERSION || id128_is_zero(&id)) return ERR_CORRUPT;
     if (!bytes_equal(cluster, bytes_of_text(n->cluster))) return ERR_INVALID;
+    /* Each boot says it again. Another identity is a new one: nothing was ever written or heard of it. */
+    uint32_t met = replicas_find(n->replicas, &id);
+    bool is_own = n->identity_recovered && met == n->own;
+    if (met != REPLICA_NONE && !is_own && !n->salvage.is_damaged) return ERR_CORRUPT;
+    if (met == REPLICA_NONE) n->own_recovered = 0;
     enum err err = replicas_intern(n->replicas, &id, &n->own);
     if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
     keyspace_set_own(n->keyspace, n->own);
@@ -223,7 +229,9 @@ static enum err recover_split(struct node *n, struct bytes record)
     uint32_t replica;
     if (reader_end(&r) != ERR_OK) return ERR_CORRUPT;
     enum err err = replicas_intern(n->replicas, &id, &replica);
+    uint32_t own = n->own;
     if (err == ERR_OK) err = fork_split(n, replica, fork, nonce);
+    if (n->own != own) n->own_recovered = 0; /* what went along is known of the new one */
     if (err == ERR_OK && nonce != 0) err = salvage_note_own(n, n->own);
     salvage_forget_split(n, replica, fork);
     return err == ERR_OK || err == ERR_NOMEM ? err : ERR_CORRUPT;
@@ -234,8 +242,11 @@ static enum err recover_block(struct node *n, uint8_t kind, struct bytes record)
     struct block_reader reader;
     struct incoming item = { 0 };
     enum err err = block_open(&reader, record);
+    bool is_first = !n->identity_recovered && !n->salvage.is_damaged; /* the identity comes before all else */
+    if (err == ERR_OK && is_first) err = ERR_CORRUPT;
     if (err == ERR_OK) err = replicas_intern(n->replicas, &reader.head.replica, &item.replica);
     if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+    if (item.replica == n->own && reader.head.to > n->own_recovered) n->own_recovered = reader.head.to;
     item.head = reader.head;
     if (kind == RECORD_OWN) err = salvage_note_own(n, item.replica);
     item.bytes = err == ERR_OK ? shared_copy(record) : NULL;
@@ -299,6 +310,11 @@ static enum err settle_recovered(struct node *n)
         keyspace_prune(n->keyspace, i);
     }
     n->own_seq = n->append_seq = replicas_known(n->replicas, n->own)->known;
+    /* Own entries come without a gap, or a seq would be given twice; and there is always a next one. */
+    if (n->own_recovered > n->own_seq && !n->salvage.is_damaged) return ERR_CORRUPT;
+    if (n->own_seq > OWN_SEQ_MAX) return ERR_CORRUPT;
+    const struct trail *trail = replicas_trail(n->replicas, n->own);
+    if (trail->count > 0 && trail->boots[trail->count - 1].start > n->own_seq) return ERR_CORRUPT;
     fork_own_trail(n);
     return n->failed ? ERR_NOMEM : ERR_OK;
 }

@@ -81,6 +81,7 @@ struct node {
     uint64_t append_seq;        /* seq given last before the newest append */
     uint64_t boot_start;        /* seq after which this boot began */
     uint64_t unpledged_to;      /* own entries up to this seq left before the pledge was made */
+    uint64_t own_recovered;     /* the highest seq that a recovered block of own entries goes to */
     struct replica_sync *syncs; /* by replica index */
     uint32_t syncs_count;
     struct membership members;
