@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keyspace after a hole in the journal, before the first keyspace_add: entries behind the hole are not joined, since
- * no claim covers them. Those of this node's own former replicas go to its new one; see entry_inherit in reset.h. */
+/* The keyspace after a hole in the journal, before the first keyspace_add: entries behind the hole are not joined,
+ * since no claim covers them. Those of this node's own former replicas go to its new one; see entry_inherit in reset.h.
+ */
 #ifndef QUIPU_COUNT_KEYSPACE_INHERIT_H
 #define QUIPU_COUNT_KEYSPACE_INHERIT_H
 
