@@ -61,6 +61,33 @@ static void send_trail(struct node *n, struct peer_link *l, uint32_t replica, ui
     node_send_body(n, l, FRAME_TRAIL, &body);
 }
 
+static void give_way(struct node *n, uint32_t replica, uint64_t fork)
+{
+    struct replica_sync *sync = sync_of(n, replica);
+    if (!sync || (sync->split_due && sync->fork <= fork)) return;
+    sync->split_due = n->splits_due = true;
+    sync->fork = fork;
+}
+
+static void alarm(struct node *n, struct peer_link *l, uint32_t replica)
+{
+    struct claim *claim = replica < l->digest.count ? &l->digest.claims[replica] : NULL;
+    if (claim && claim->gone) return; /* once a link */
+    if (claim) claim->gone = true;
+    char id[33];
+    id128_hex(replicas_id(n->replicas, replica), id);
+    node_notice(n, NOTICE_HISTORIES, link_name(n, l), held(n, replica), id);
+}
+
+/* The boot was split off somewhere: so it is here, if it may be. */
+static void let_go(struct node *n, struct peer_link *l, uint32_t replica, const struct boot *boot)
+{
+    if (boot->start >= replicas_trail(n->replicas, replica)->firm)
+        give_way(n, replica, boot->start);
+    else
+        alarm(n, l, replica);
+}
+
 /* Something does not fit. The peer may go on repeating it until it has heard. */
 static void tell_trail(struct node *n, struct peer_link *l, uint32_t replica, uint64_t gone)
 {
@@ -94,6 +121,22 @@ bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want
     return fits;
 }
 
+/* A replica that nothing is known of yet may be a part of another, split off elsewhere. Here that is to be done before
+ * anything of it is taken in, or it would count twice. */
+static bool is_part_of_another(struct node *n, struct peer_link *l, uint32_t part)
+{
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        const struct trail *trail = replicas_trail(n->replicas, i);
+        for (uint32_t k = 0; k < trail->count && i != part; k++) {
+            struct id128 id = trail_split_id(replicas_id(n->replicas, i), trail->boots[k].nonce);
+            if (!id128_equal(&id, replicas_id(n->replicas, part))) continue;
+            let_go(n, l, i, &trail->boots[k]);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted)
 {
     const struct block_head *head = &item->head;
@@ -102,25 +145,7 @@ bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming 
     bool gone = is_gone(n, item->replica, head->nonce);
     bool fits = !gone && !differ(trail_nonce_at(trail, accepted), expected);
     if (!fits) tell_trail(n, l, item->replica, gone ? head->nonce : 0);
-    return fits;
-}
-
-static void give_way(struct node *n, uint32_t replica, uint64_t fork)
-{
-    struct replica_sync *sync = sync_of(n, replica);
-    if (!sync || (sync->split_due && sync->fork <= fork)) return;
-    sync->split_due = n->splits_due = true;
-    sync->fork = fork;
-}
-
-static void alarm(struct node *n, struct peer_link *l, uint32_t replica)
-{
-    struct claim *claim = replica < l->digest.count ? &l->digest.claims[replica] : NULL;
-    if (claim && claim->gone) return; /* once a link */
-    if (claim) claim->gone = true;
-    char id[33];
-    id128_hex(replicas_id(n->replicas, replica), id);
-    node_notice(n, NOTICE_HISTORIES, link_name(n, l), held(n, replica), id);
+    return fits && (accepted > 0 || !is_part_of_another(n, l, item->replica));
 }
 
 /* The peer's trail beside this node's own. */
@@ -153,11 +178,7 @@ static void take_gone(struct node *n, struct peer_link *l, uint32_t replica, uin
 {
     const struct trail *mine = replicas_trail(n->replicas, replica);
     for (uint32_t i = 0; i < mine->count; i++) {
-        if (mine->boots[i].nonce != nonce) continue;
-        if (mine->boots[i].start >= mine->firm)
-            give_way(n, replica, mine->boots[i].start);
-        else
-            alarm(n, l, replica);
+        if (mine->boots[i].nonce == nonce) let_go(n, l, replica, &mine->boots[i]);
     }
 }
 
@@ -362,8 +383,8 @@ static void tell_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t
     node_notice(n, was_own ? NOTICE_ROLLBACK : NOTICE_SPLIT, n->name, fork, detail);
 }
 
-/* Somebody writes on from the middle of this very boot, as a machine does whose memory was copied with its disk. What
- * was written so far cannot be told apart; what follows can. */
+/* Somebody wrote on from where this very boot is: a copy of its disk, while this process had nothing to write, or even of
+ * its machine's memory. What follows is told apart by a new boot. */
 static enum err begin_anew(struct node *n)
 {
     do n->nonce = random_u64(&n->random);
