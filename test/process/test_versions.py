@@ -49,6 +49,12 @@ def run_quietly(*words: object) -> None:
     assert run.returncode == 0, run.stdout.decode()[-3000:]
 
 
+def unlisted_builds() -> list[Path]:
+    """Those of earlier newest commits of main."""
+    listed = {commit_of(name) for _, name in listed_versions()}
+    return [folder for folder in BUILT.glob("*") if folder.name not in listed]
+
+
 def build(commit: str) -> Path:
     """The program of that commit. Only what src/ needs, from git's archive: no worktree is left behind in .git."""
     folder = BUILT / commit
@@ -57,7 +63,8 @@ def build(commit: str) -> Path:
         return program
     archive = git("archive", commit)
     assert archive is not None
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in [folder, *unlisted_builds()]:
+        shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder)  # git made it from our own tree
