@@ -360,6 +360,13 @@ static void vary_record(struct random *random, uint8_t kind, struct bytes record
     if (dice == 0) kind = (uint8_t)random_below(random, 9);
     if (dice == 1) kind = (uint8_t)random_u64(random);
     if (dice == 2 || dice == 3) mutate_buffer(&content);
+    if (dice == 7) {
+        static const uint8_t kinds[] = { RECORD_TRAILS, RECORD_PLEDGES, RECORD_SPLIT };
+        REQUIRE(segment_append(blocks, kind, buffer_view(&content)) == ERR_OK);
+        kind = kinds[random_below(random, 3)];
+        buffer_clear(&content);
+        forge_history(random, kind, &content);
+    }
     if (dice == 4) buffer_clear(&content);
     if (dice == 4) forge_block(random, kind == RECORD_ENTRIES, &content);
     if (dice != 5) REQUIRE(segment_append(blocks, kind, buffer_view(&content)) == ERR_OK);
