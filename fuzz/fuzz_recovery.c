@@ -72,7 +72,8 @@ static enum err process_open(struct process *p, uint64_t nonce)
                                           .hash_seed = 1,
                                           .random_seed = 1,
                                           .nonce = nonce,
-                                          .replica = peer_id(1),
+                                          .replica =
+                                              nonce < 70 ? peer_id(1) : (struct id128){ { 0xaa, (uint8_t)nonce } },
                                           .stats = &p->stats };
     struct journal_options journal = { .storage = disk_storage(p->disk), .segment_bytes = 600 };
     struct journal_report report;
