@@ -181,6 +181,18 @@ static void forge_trail(struct random *r, struct buffer *out)
     trail_release(&trail);
 }
 
+void forge_history(struct random *r, uint8_t kind, struct buffer *out)
+{
+    if (kind == RECORD_TRAILS) {
+        forge_trail(r, out);
+        return;
+    }
+    struct id128 id = forge_id(r);
+    buffer_id(out, &id);
+    buffer_u64(out, random_below(r, 8));
+    buffer_u64(out, kind == RECORD_SPLIT ? forge_nonce(r) : random_below(r, 8));
+}
+
 static void forge_members(struct random *r, struct buffer *out)
 {
     for (uint64_t left = random_below(r, 4); left > 0; left--) {

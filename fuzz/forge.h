@@ -21,6 +21,8 @@ int128 forge_net(struct random *r);
 struct extras *forge_extras(struct random *r, uint64_t seq, uint32_t owner, uint32_t replicas);
 /* A whole block of up to eight entries, some with older versions; is_snapshot: else a delta. */
 void forge_block(struct random *r, bool is_snapshot, struct buffer *out);
+/* A record about the histories of replicas: TRAILS, PLEDGES or SPLIT. */
+void forge_history(struct random *r, uint8_t kind, struct buffer *out);
 /* The body of a frame of this kind. */
 void forge_body(struct random *r, enum frame_kind kind, struct buffer *out);
 

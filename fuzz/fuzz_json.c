@@ -104,7 +104,7 @@ static void check_base64(struct bytes text)
     for (size_t bit = 0; bit < 6 * text.len; bit++) {
         size_t digit = digit_bits(text.ptr[bit / 6]) >> (5 - bit % 6) & 1;
         if (bit < 8 * len)
-            REQUIRE(((size_t)bytes[bit / 8] >> (7 - bit % 8) & 1) == digit);
+            REQUIRE(((unsigned)bytes[bit / 8] >> (7 - bit % 8) & 1u) == digit);
         else
             REQUIRE(digit == 0);
     }

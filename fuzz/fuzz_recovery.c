@@ -72,7 +72,8 @@ static enum err process_open(struct process *p, uint64_t nonce)
                                           .hash_seed = 1,
                                           .random_seed = 1,
                                           .nonce = nonce,
-                                          .replica = peer_id(1),
+                                          .replica =
+                                              nonce < 70 ? peer_id(1) : (struct id128){ { 0xaa, (uint8_t)nonce } },
                                           .stats = &p->stats };
     struct journal_options journal = { .storage = disk_storage(p->disk), .segment_bytes = 600 };
     struct journal_report report;
@@ -206,8 +207,8 @@ static void check_file(bool is_snapshot, struct bytes content)
         at += SEGMENT_BLOCK_BYTES + record.len;
         REQUIRE(at <= file.len);
     }
-    uint64_t synced = segment_synced(file, SEGMENT_HEAD_BYTES, &head.place);
-    REQUIRE(synced == 0 || file.len >= SEGMENT_HEAD_BYTES + SEGMENT_BLOCK_BYTES);
+    uint64_t promised = segment_synced(file, SEGMENT_HEAD_BYTES, &head.place);
+    REQUIRE(promised == 0 || file.len >= SEGMENT_HEAD_BYTES + SEGMENT_BLOCK_BYTES);
 }
 
 static struct disk *disk_from(struct bytes input)
@@ -360,6 +361,13 @@ static void vary_record(struct random *random, uint8_t kind, struct bytes record
     if (dice == 0) kind = (uint8_t)random_below(random, 9);
     if (dice == 1) kind = (uint8_t)random_u64(random);
     if (dice == 2 || dice == 3) mutate_buffer(&content);
+    if (dice == 7) {
+        static const uint8_t kinds[] = { RECORD_TRAILS, RECORD_PLEDGES, RECORD_SPLIT };
+        REQUIRE(segment_append(blocks, kind, buffer_view(&content)) == ERR_OK);
+        kind = kinds[random_below(random, 3)];
+        buffer_clear(&content);
+        forge_history(random, kind, &content);
+    }
     if (dice == 4) buffer_clear(&content);
     if (dice == 4) forge_block(random, kind == RECORD_ENTRIES, &content);
     if (dice != 5) REQUIRE(segment_append(blocks, kind, buffer_view(&content)) == ERR_OK);

@@ -158,7 +158,8 @@ def read_coverage(profiles: list[Path], objects: list[str]) -> Coverage:
 
 def function_lines(source: list[str], name: str) -> tuple[int, int]:
     """The lines of a function whose body ends with a brace in the first column."""
-    starts = [i for i, line in enumerate(source) if re.match(rf"[a-z].*\b{re.escape(name)}\(", line) and ";" not in line]
+    head = re.compile(rf"[a-z].*\b{re.escape(name)}\([^;]*$")
+    starts = [i for i, line in enumerate(source) if head.match(line)]
     if len(starts) != 1:
         return 0, 0
     return starts[0] + 1, next(i for i in range(starts[0], len(source)) if source[i] == "}") + 1

@@ -4,7 +4,7 @@
 
     tools/fuzz.py NAME [SECONDS]    looks for inputs that break fuzz/fuzz_NAME.c
     tools/fuzz.py all [SECONDS]     each of them for so long, one after the other; a table at the end
-    tools/fuzz.py merge NAME        makes fuzz/corpus/NAME a small set that covers all edges that it and the findings cover
+    tools/fuzz.py merge NAME        makes fuzz/corpus/NAME a small set that covers all edges that it and the findings do
 
 What is found goes to build/found/NAME: inputs that reach something new, and crashes, for which the exit status is 1.
 An input of the corpus whose name is a word (not libFuzzer's 40 hex digits) tells a story and is kept by a merge.
