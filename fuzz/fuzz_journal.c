@@ -116,8 +116,8 @@ static void replace_bytes(struct script *s, const char *name, bool is_forgery)
     if (is_forgery && segment_get_head(bytes_of(bytes, len), magic, &head) == ERR_OK) {
         struct buffer blocks = { 0 };
         for (uint64_t i = 0; i < 3; i++) {
-            uint8_t kind = reader_u8(&s->in), len = reader_u8(&s->in); /* one by one: arguments have no order */
-            REQUIRE(segment_append(&blocks, kind, reader_bytes(&s->in, len)) == ERR_OK);
+            uint8_t kind = reader_u8(&s->in), size = reader_u8(&s->in); /* one by one: arguments have no order */
+            REQUIRE(segment_append(&blocks, kind, reader_bytes(&s->in, size)) == ERR_OK);
         }
         segment_seal(blocks.ptr, blocks.len, &head.place, SEGMENT_HEAD_BYTES, name[0] == 's' ? 1 : head.first_block,
                      reader_u8(&s->in));
