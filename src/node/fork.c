@@ -399,6 +399,7 @@ static void carry_out(struct node *n, uint32_t replica)
     enum err err = ERR_OK;
     n->syncs[replica].split_due = false;
     if (!boot && !is_own) return;
+    if (boot && fork < replicas_trail(n->replicas, replica)->firm) return; /* it became firm meanwhile */
     if (!boot) {
         err = begin_anew(n);
         fork = n->own_seq;
