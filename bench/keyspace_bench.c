@@ -5,7 +5,7 @@
  * on the way to a million. */
 #include "base/random.h"
 #include "count/block.h"
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 
 #include <inttypes.h>

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "count/block.h"
+#include "count/keyspace_replica.h"
 
 #include <inttypes.h>
 #include <stdio.h>

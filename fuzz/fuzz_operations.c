@@ -3,7 +3,7 @@
  * out anew at every look. They must agree in every answer, every entry of every block, and every walk. The input is the
  * program: a byte says which call, the bytes after it with what. */
 #include "count/block.h"
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 #include "fuzz/forge.h"
 #include "fuzz/harness.h"

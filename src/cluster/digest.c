@@ -76,8 +76,8 @@ struct digest_item digest_item_of(const struct replicas *replicas, uint32_t repl
 
 static bool is_told(const struct claim *claim, const struct digest_item *item)
 {
-    return item->known == claim->told_known && item->durable == claim->told_durable &&
-           item->firm == claim->told_firm && item->pledged == claim->told_pledged && item->print == claim->told_print;
+    return item->known == claim->told_known && item->durable == claim->told_durable && item->firm == claim->told_firm &&
+           item->pledged == claim->told_pledged && item->print == claim->told_print;
 }
 
 static void note_told(struct claim *claim, const struct digest_item *item)

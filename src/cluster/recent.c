@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "count/block.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 
 #define CAP_MIN 64u

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "count/block.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What any thread may call, and the life of a keyspace. keyspace_commit.c has the replica thread's side,
  * keyspace_shard.h the layout. */
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 
 #include "base/alloc.h"
 #include "count/block.h"

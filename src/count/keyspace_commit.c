@@ -7,6 +7,7 @@
  * for a whole list is made before it is taken, so that encoding cannot fail half way. */
 #include "base/alloc.h"
 #include "count/block.h"
+#include "count/keyspace_replica.h"
 #include "count/keyspace_shard.h"
 #include "count/keyspace_table.h"
 #include "count/replicas.h"
@@ -143,8 +144,8 @@ static enum err shard_encode_cell(struct keyspace *k, struct shard *s, struct op
     if (taking->loose) {
         const struct entry durable = cell_durable(s, c);
         const uint32_t own = atomic_load_explicit(&k->own, memory_order_relaxed);
-        enum err err = cell_keep_older(keyspace_older(k, s), taking, record->cell, own, &durable, item->seq, older,
-                                       &older_count);
+        enum err err =
+            cell_keep_older(keyspace_older(k, s), taking, record->cell, own, &durable, item->seq, older, &older_count);
         if (err != ERR_OK) return err;
     }
     if (cell_is_full(c)) {
@@ -397,9 +398,8 @@ static enum err shard_join_any(struct keyspace *k, struct shard *s, uint32_t rep
     *ret_number = table_find(s, hash, name);
     const uint64_t before = *ret_number > 0 ? cell_seq(shard_cell(s, *ret_number), replica) : 0;
     *ret_is_new = seq > before;
-    enum err err = *ret_number > 0
-                       ? shard_join(k, s, shard_cell(s, *ret_number), replica, entry)
-                       : shard_join_first(k, s, hash, name, replica, entry, ret_number, ret_retired);
+    enum err err = *ret_number > 0 ? shard_join(k, s, shard_cell(s, *ret_number), replica, entry)
+                                   : shard_join_first(k, s, hash, name, replica, entry, ret_number, ret_retired);
     if (err == ERR_OK && *ret_is_new) replicas_note_entry(k->replicas, replica, before, seq);
     return err;
 }

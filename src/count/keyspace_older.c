@@ -103,9 +103,8 @@ uint32_t older_find(const struct older *o, uint32_t cell, uint32_t replica, uint
 
 enum err older_make(uint32_t cell, uint32_t replica, const struct entry *version, struct older_row *ret_row)
 {
-    *ret_row = (struct older_row){
-        .cell = cell, .replica = (uint16_t)replica, .kind = OLDER_COMPACT, .seq = version->seq
-    };
+    *ret_row =
+        (struct older_row){ .cell = cell, .replica = (uint16_t)replica, .kind = OLDER_COMPACT, .seq = version->seq };
     if (!version->extras && version->net <= INT64_MAX && version->net >= INT64_MIN) {
         ret_row->net = (int64_t)version->net;
         return ERR_OK;

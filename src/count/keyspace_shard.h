@@ -55,7 +55,7 @@ _Static_assert(sizeof(struct shard) == 2 * LINE_BYTES, "a shard shares no pair o
 
 struct keyspace {
     struct shard *shards;
-    void *memory; /* shards before alignment */
+    void *memory;         /* shards before alignment */
     struct older *olders; /* by shard */
     struct replicas *replicas;
     uint64_t hash_seed;

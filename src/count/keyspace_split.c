@@ -4,6 +4,7 @@
  * without asking anybody: an entry (q, net) that was (p, base) before is taken apart into (p, base) of the replica and
  * (q, net - base) of the one that the fork is from now on. Both together add up to what the entry did. */
 #include "base/alloc.h"
+#include "count/keyspace_replica.h"
 #include "count/keyspace_shard.h"
 #include "count/replicas.h"
 
@@ -14,8 +15,8 @@ struct split {
     bool is_own;
 };
 
-/* An entry taken apart: what it was at the fork (seq 0: nothing), and the versions since, newest first, of which nets are
- * counted from the fork. */
+/* An entry taken apart: what it was at the fork (seq 0: nothing), and the versions since, newest first, of which
+ * nets are counted from the fork. */
 struct parts {
     struct entry before;
     struct entry after[BLOCK_OLDER_MAX + 1];
@@ -77,7 +78,7 @@ static enum err rows_put(struct older *o, uint32_t cell, uint32_t replica, struc
 static enum err cell_split_compact(const struct split *split, struct shard *s, struct cell *c, struct parts *p)
 {
     const bool fits = p->after[0].net <= INT64_MAX && p->after[0].net >= INT64_MIN;
-    if (p->before.seq > 0 || !fits || p->after[0].extras || split->to > UINT16_MAX) return shard_spill(s, c, split->from);
+    if (p->before.seq > 0 || !fits || p->after[0].extras) return shard_spill(s, c, split->from);
     c->replica = (uint16_t)split->to; /* all of it is the fork's */
     return ERR_OK;
 }

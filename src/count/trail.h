@@ -53,8 +53,8 @@ bool trail_is_loose(const struct trail *t, uint64_t from, uint64_t to);
 /* Both are good up to what is known by them. *ret_fork is the last seq of their common part; true if both go on from
  * there and differ. */
 bool trail_fork(const struct trail *a, uint64_t a_known, const struct trail *b, uint64_t b_known, uint64_t *ret_fork);
-/* Takes the last boot off; ret_rest is the trail of what it wrote, once that is a replica of its own: the boot alone, from
- * 0 on, firm. ERR_NOMEM changes nothing. */
+/* Takes the last boot off; ret_rest is the trail of what it wrote, once that is a replica of its own: the boot
+ * alone, from 0 on, firm. ERR_NOMEM changes nothing. */
 MUST_USE enum err trail_split_last(struct trail *t, struct trail *ret_rest);
 /* The id of what boot `nonce` wrote, once that was taken off the replica. The same on every node. */
 struct id128 trail_split_id(const struct id128 *replica, uint64_t nonce);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chase: what is missing here, and whom to ask for it. */
+#include "node/fork.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 
 #define WANT_AGAIN_MS 250u
@@ -47,9 +49,10 @@ static struct peer_link *owner_link(struct node *n, uint32_t replica)
     return NULL;
 }
 
-/* Another owner's replica of which everybody who can be reached knows as much, and not the same: a delta leaves out what
- * its sender has superseded beyond the delta's end, and if the owner dies before the rest has come, two nodes can know
- * it up to the same seq and hold different entries. Each then takes all that the other holds; the newer ones stay. */
+/* Another owner's replica of which everybody who can be reached knows as much, and not the same: a delta leaves out
+ * what its sender has superseded beyond the delta's end, and if the owner dies before the rest has come, two nodes
+ * can know it up to the same seq and hold different entries. Each then takes all that the other holds; the newer
+ * ones stay. */
 static void mend(struct node *n, uint32_t replica)
 {
     struct replica_sync *sync = sync_of(n, replica);

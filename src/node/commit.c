@@ -9,6 +9,9 @@
  * Under `sync` the next append begins when the last one is synced, under `async` when it is written, so that batches
  * grow with the load by themselves. A counter changed a million times between two appends costs one entry. */
 #include "base/alloc.h"
+#include "count/keyspace_replica.h"
+#include "node/fork.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 
 static struct commit *commit_at(struct commits *c, uint32_t index)

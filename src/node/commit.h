@@ -5,7 +5,7 @@
 
 #include "cluster/link.h"
 #include "count/block.h"
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,8 +41,8 @@ struct commits {
     struct commit *items; /* a ring of cap, oldest first */
     uint32_t first, count, cap;
     uint64_t appended, written, synced;
-    uint64_t gate; /* no further append before this one is synced, in both modes */
-    uint64_t drain; /* this append is made also with nothing to write; 0: none */
+    uint64_t gate;       /* no further append before this one is synced, in both modes */
+    uint64_t drain;      /* this append is made also with nothing to write; 0: none */
     struct record *held; /* records that the next append begins with */
     uint32_t held_count;
     enum snapshot_stage snapshot;

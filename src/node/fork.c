@@ -5,19 +5,22 @@
  * makes a second process write on from a state of a replica from which another wrote on before. Each process life has
  * a nonce, so (seq, nonce) names a history; what a node claims, asks for and sends bears it (count/trail.h). Where it
  * does not fit, both sides show their trails and find the fork: the last seq that is common.
- *  (1) A boot that began exactly at the fork gives way, if it is loose: what it and each of its successors wrote is split
- *      off the replica, on every node that holds any of it, by that node alone, each boot's part under an id made of its
- *      nonce, so that all come to the same in any order. Both boots may give way. No value changes by a split, and
- *      nothing is fetched or taken back.
+ *  (1) A boot that began exactly at the fork gives way, if it is loose: what it and each of its successors wrote is
+ *      split off the replica, on every node that holds any of it, by that node alone, each boot's part under an id made
+ *      of its nonce, so that all come to the same in any order. Both boots may give way. No value changes by a split,
+ *      and nothing is fetched or taken back.
  *  (2) Whoever was split tells those that still hold the old form, and takes no more of it: the boot is `gone`.
  *  (3) The owner of a boot that gives way goes on under the id that was split off. What only others hold of its own
  *      replica it fetches like any replica's.
- *  (4) A boot is loose until its owner has compared notes with every member, and all have pledged not to split it off by
- *      their own judgement (fork_verify). A pledge is on disk before it is given. If neither of two boots is loose
+ *  (4) A boot is loose until its owner has compared notes with every member, and all have pledged not to split it off
+ *      by their own judgement (fork_verify). A pledge is on disk before it is given. If neither of two boots is loose
  *      any more, nothing can be told apart: the alarm is NOTICE_HISTORIES, and both sides keep what they have.
  *  (5) A split is a record of its own in the journal, at a place where nothing else is under way: no append, no
  *      snapshot. So a replay comes to the same. */
+#include "node/fork.h"
 #include "base/alloc.h"
+#include "count/keyspace_replica.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 
 #define TRAIL_AGAIN_MS 1000u
@@ -109,7 +112,8 @@ bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_it
         fits = false; /* nobody knows more of this node than it wrote */
     l->digest.claims[replica].gone = gone;
     if (!fits) tell_trail(n, l, replica, gone ? item->nonce : 0);
-    if (fits && replica != n->own && item->known <= held(n, replica)) fork_pledge(n, replica, item->pledged, item->firm);
+    if (fits && replica != n->own && item->known <= held(n, replica))
+        fork_pledge(n, replica, item->pledged, item->firm);
     return fits;
 }
 
@@ -265,9 +269,9 @@ static uint64_t meeting_ms(const struct node *n)
     return n->members.backoff_ms_max + n->members.backoff_ms_max / 4 + n->members.peer_timeout_ms;
 }
 
-/* First every member has shown what it has of this node, and it fits: then this node pledges, and whoever hears of it. Who
- * may hold entries from before that must say so; then the boot is firm. A node that never had a member has nobody to
- * vouch for its disk. */
+/* First every member has shown what it has of this node, and it fits: then this node pledges, and whoever hears of
+ * it. Who may hold entries from before that must say so; then the boot is firm. A node that never had a member has
+ * nobody to vouch for its disk. */
 void fork_verify(struct node *n)
 {
     const struct trail *trail = replicas_trail(n->replicas, n->own);
@@ -381,8 +385,8 @@ static void tell_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t
     node_notice(n, was_own ? NOTICE_ROLLBACK : NOTICE_SPLIT, n->name, fork, detail);
 }
 
-/* Somebody wrote on from where this very boot is: a copy of its disk, while this process had nothing to write, or even of
- * its machine's memory. What follows is told apart by a new boot. */
+/* Somebody wrote on from where this very boot is: a copy of its disk, while this process had nothing to write, or
+ * even of its machine's memory. What follows is told apart by a new boot. */
 static enum err begin_anew(struct node *n)
 {
     do n->nonce = random_u64(&n->random);

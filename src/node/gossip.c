@@ -6,7 +6,10 @@
  *   accepted >= known >= durable
  *
  * accepted counts blocks that wait for the journal, so that the next block of a row is not taken for a gap. */
+#include "node/gossip.h"
 #include "base/alloc.h"
+#include "count/keyspace_replica.h"
+#include "node/fork.h"
 #include "node/internal.h"
 
 struct replica_sync *sync_of(struct node *n, uint32_t replica)
@@ -57,8 +60,7 @@ static enum err join_entry(struct node *n, uint32_t replica, const struct block_
     uint32_t older_count = 0;
     uint64_t hash = keyspace_hash(n->keyspace, name);
     enum err err = block_older(reader, n->replicas, older, &older_count);
-    if (err == ERR_OK)
-        err = keyspace_join_older(n->keyspace, replica, hash, name, entry, older, older_count, ret_cell);
+    if (err == ERR_OK) err = keyspace_join_older(n->keyspace, replica, hash, name, entry, older, older_count, ret_cell);
     if (err == ERR_OK) return ERR_OK;
     extras_free(entry->extras);
     for (uint32_t i = 0; i < older_count; i++) extras_free(older[i].extras);
@@ -186,7 +188,8 @@ void gossip_digest(struct node *n, struct peer_link *l, struct bytes body)
     if (err != ERR_OK) return;
     struct member *member = &n->members.members[l->member];
     if (!claims_fit(n, l, body)) {
-        l->cursor = UINT64_MAX; /* it gets nothing of this node's own until that is settled, by a split and a new link */
+        l->cursor =
+            UINT64_MAX; /* it gets nothing of this node's own until that is settled: by a split and a new link */
         return;
     }
     struct claim mine = digest_claim(&l->digest, n->own);

@@ -2,6 +2,9 @@
 /* identity: which replica this node is, what it knew before it stopped, and the records that say so.
  * docs/FORMATS.md has the records byte by byte. */
 #include "base/alloc.h"
+#include "count/keyspace_replica.h"
+#include "node/fork.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 #include "node/journal.h"
 

@@ -25,6 +25,7 @@
 #include "node/node.h"
 #include "node/orders.h"
 #include "node/peer_link.h"
+#include "node/replica_sync.h"
 #include "node/roster.h"
 #include "node/salvage.h"
 
@@ -38,8 +39,6 @@
 #define GOSSIP_MS 1000u
 #define GOSSIP_JITTER_PERCENT 20u
 #define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */
-#define RECENT_OWN_MAX (1u << 20)
-#define RECENT_PEER_MAX (1u << 16)
 #define READY_AFTER_MS 10000u
 #define SNAPSHOT_BYTES_DEFAULT (16u << 20)
 #define HANDSHAKES_MAX 128u
@@ -47,30 +46,15 @@
 #define LINK_ANSWERS_BYTES_MAX (256u << 10) /* with more than this unread a peer's questions are not answered */
 #define LINK_UNREAD_BYTES_MAX (16u << 20)   /* with more than this unread the link ends */
 
-/* What is on its way into the keyspace for one replica. */
-struct replica_sync {
-    uint64_t accepted;               /* as known, with blocks that wait for the journal */
-    uint64_t want_ms, want_accepted; /* when this replica was asked for last, and how far it was known then */
-    uint64_t seen_accepted;          /* at the last round of gossip */
-    uint32_t stalled_rounds;
-    link_id mending; /* over which older entries are taken in as well */
-    uint64_t mend_ms, seen_print;
-    bool split_due; /* it is to be split at `fork`; nothing of it is taken in until then */
-    uint64_t fork;
-    uint64_t pledge_due, firm_due; /* for the trail, once that is on disk */
-    uint64_t pledge_append;        /* by which it is; 0: it is to be written */
-    struct recent recent;
-};
-
 struct node {
     char name[ADDRESS_BYTES_MAX], cluster[CLUSTER_BYTES_MAX + 1];
     uint32_t heartbeat_ms;
     bool durability_sync, started, failed, fenced, ready, stopping, stopped;
     bool identity_recovered, journal_full;
-    bool pledges_due; /* some are to be written */
-    bool splits_due, commits_held;            /* no commit may begin */
-    bool identity_changed;                    /* to be written to the journal */
-    bool members_changed;                     /* to be written to the journal */
+    bool pledges_due;              /* some are to be written */
+    bool splits_due, commits_held; /* no commit may begin */
+    bool identity_changed;         /* to be written to the journal */
+    bool members_changed;          /* to be written to the journal */
     struct orders orders;
     uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
     struct stats *stats;
@@ -128,34 +112,6 @@ void commit_snapshot_ended(struct node *n, enum err result);
 void commits_release(struct node *n);
 void incoming_release(struct incoming_list *list);
 MUST_USE enum err incoming_add(struct incoming_list *list, const struct incoming *item);
-
-/* chase.c */
-void chase_want(struct node *n, struct peer_link *l, uint32_t replica);
-bool chase_mends(const struct node *n, const struct peer_link *l, const struct incoming *item);
-void chase_mended(struct node *n, uint32_t replica, uint64_t print_before);
-
-/* gossip.c */
-struct replica_sync *sync_of(struct node *n, uint32_t replica);
-void gossip_digest(struct node *n, struct peer_link *l, struct bytes body);
-void gossip_wants(struct node *n, struct peer_link *l, struct bytes body);
-void gossip_block(struct node *n, struct peer_link *l, struct bytes body);
-void gossip_tell(struct node *n, struct peer_link *l, uint32_t only);
-void gossip_round(struct node *n);
-bool gossip_is_behind(struct node *n);
-MUST_USE enum err gossip_join(struct node *n, const struct incoming *item);
-
-/* fork.c: whether what a peer claims, asks for or sends belongs to the history that is here. If not it is told. */
-bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_item *item, uint32_t replica);
-bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want, uint32_t replica);
-bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted);
-void fork_trail(struct node *n, struct peer_link *l, struct bytes body);
-void fork_copy_met(struct node *n, struct peer_link *l); /* another process runs under the own replica's id */
-void fork_own_trail(struct node *n);
-void fork_verify(struct node *n);
-void fork_pledge(struct node *n, uint32_t replica, uint64_t pledged, uint64_t firm);
-void fork_pledged(struct node *n, uint64_t append); /* up to this one appends are on disk */
-void fork_step(struct node *n);
-MUST_USE enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce);
 
 /* lanes.c */
 void lanes_pump(struct node *n, struct peer_link *l);

@@ -4,6 +4,7 @@
  * it was served, and the next frame is built when the link can take it. A peer that stops reading costs nothing but,
  * when it is being swept, the places that wait for it. */
 #include "base/alloc.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 
 #define SWEEP_CELLS 2048u

@@ -4,6 +4,8 @@
 #include "node/node.h"
 
 #include "base/alloc.h"
+#include "node/fork.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 
 #define TICK_MS 100u

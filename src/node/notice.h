@@ -19,8 +19,8 @@
     X(RETRY, INFO)           /* node: address; number: milliseconds to the next attempt; detail: what failed */        \
     X(LINK_REFUSED, WARN)    /* detail: why, as of another cluster or version */                                       \
     X(LINK_BROKEN, WARN)     /* a frame was damaged or not understood; detail: which */                                \
-    X(ROLLBACK, ERROR)       /* this disk went back in time or was copied; number: the last seq that is shared; detail: */ \
-                             /* old and new replica id */                                                              \
+    X(ROLLBACK, ERROR)       /* this disk went back in time or was copied; number: the last seq that is */             \
+                             /* shared; detail: old and new replica id */                                              \
     X(SPLIT, WARN)           /* another node's replica has two histories, told apart now; as above */                  \
     X(HISTORIES, ERROR)      /* ... that cannot be told apart; node: who has the other one; detail: replica id */      \
     X(CLONE, ERROR)          /* another process runs under this node's replica id or name */                           \

@@ -6,6 +6,8 @@
  * link a pair stays: a new boot or a link from the same side replaces the old one, and so does any when the old one
  * has been silent; else the link dialled by the node with the smaller name stays. Both sides judge alike. */
 #include "base/alloc.h"
+#include "node/fork.h"
+#include "node/gossip.h"
 #include "node/internal.h"
 
 struct peer_link *link_find(struct node *n, link_id id)
@@ -187,8 +189,7 @@ static bool objected(struct node *n, struct peer_link *l, const struct hello *he
         meet_copy(n, l);
         return true;
     }
-    if (objection == OBJECTION_NAME)
-        node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(objection));
+    if (objection == OBJECTION_NAME) node_notice(n, NOTICE_CLONE, l->remote, 0, objection_text(objection));
     refuse(n, l, hello, objection_text(objection));
     return true;
 }

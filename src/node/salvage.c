@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
 #include "count/keyspace_inherit.h"
+#include "count/keyspace_replica.h"
 #include "node/internal.h"
 
 void salvage_release(struct node *n)

@@ -20,7 +20,7 @@ static const char *const templates[NOTICE_COUNT] = {
     [NOTICE_ROLLBACK] = ("this data directory is an old state or a copy: others went on from write %u of it; what "
                          "this node wrote since is kept under a new replica id: %d"),
     [NOTICE_SPLIT] = "another node's data directory was an old state or a copy: its writes since %u are kept apart: %d",
-    [NOTICE_HISTORIES] = "%n has another history of replica %d than this node, from before write %u on: counts may differ",
+    [NOTICE_HISTORIES] = "%n has another history of replica %d than this node has, up to write %u: counts may differ",
     [NOTICE_CLONE] = "another process runs under this node's identity, seen at %n: %d",
     [NOTICE_PAUSED] = "this process stood still for %u ms",
     [NOTICE_WRITES_REFUSED] = "writes are refused: %d",

@@ -6,7 +6,7 @@
 #include "testing.h"
 
 #include "count/block.h"
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 
 #define REPLICAS 4 /* index 1 is this node's own */

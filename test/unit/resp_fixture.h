@@ -4,6 +4,7 @@
 #ifndef QUIPU_TEST_UNIT_RESP_FIXTURE_H
 #define QUIPU_TEST_UNIT_RESP_FIXTURE_H
 
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 #include "resp/session.h"
 #include "test/unit/order_fixture.h"

@@ -3,7 +3,7 @@
 
 #include "count/block.h"
 #include "count/collector.h"
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "count/keyspace_inherit.h"
+#include "count/keyspace_replica.h"
 #include "count/reset.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "count/keyspace_replica.h"
 #include "keyspace_fixture.h"
 
 #include <stdio.h>

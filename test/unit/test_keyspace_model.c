@@ -4,6 +4,7 @@
 #include "keyspace_fixture.h"
 
 #include "base/random.h"
+#include "count/keyspace_replica.h"
 
 #include <stdio.h>
 

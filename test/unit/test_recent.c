@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 #include "cluster/recent.h"
+#include "count/keyspace_replica.h"
 
 #include <stdio.h>
 

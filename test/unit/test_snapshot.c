@@ -4,7 +4,7 @@
 #include "testing.h"
 
 #include "count/block.h"
-#include "count/keyspace.h"
+#include "count/keyspace_replica.h"
 #include "count/replicas.h"
 #include "journal/journal.h"
 #include "journal/segment.h"

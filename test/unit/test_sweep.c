@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "cluster/sweep.h"
+#include "count/keyspace_replica.h"
 
 #include <stdio.h>
 
