@@ -40,7 +40,7 @@ struct disk {
     uint64_t age; /* one more after each cut, kill and restore */
     uint64_t operations, fail_at, cut_at;
     enum err fail_err;
-    bool fail_sync, has_no_power;
+    bool fail_sync, misdirect, has_no_power, is_frozen;
 };
 
 struct storage_file {
@@ -198,11 +198,16 @@ static void name_remove(struct disk *d, struct entry_of_name *entry)
 
 enum fate { FATE_DONE, FATE_REFUSED, FATE_HALF };
 
+static bool is_off(const struct disk *d)
+{
+    return d->has_no_power || d->is_frozen;
+}
+
 /* What becomes of the operation that is now asked for. With FATE_HALF the caller does any part of it. */
 static enum fate disk_next(struct disk *d, enum err *ret_err)
 {
     *ret_err = ERR_OK;
-    if (d->has_no_power) {
+    if (is_off(d)) {
         *ret_err = ERR_IO;
         return FATE_REFUSED;
     }
@@ -239,13 +244,13 @@ static struct storage_file *file_new(struct disk *d, struct node *node)
 
 static bool file_is_dead(const struct storage_file *file)
 {
-    return file->age != file->disk->age || file->disk->has_no_power;
+    return file->age != file->disk->age || is_off(file->disk);
 }
 
 static enum err disk_list(void *disk, storage_name_visitor *visitor, void *context)
 {
     struct disk *d = disk;
-    if (d->has_no_power) return ERR_IO;
+    if (is_off(d)) return ERR_IO;
     for (uint32_t i = 0; i < d->names_count; i++) visitor(context, d->names[i].name, d->names[i].node->cache.len);
     return ERR_OK;
 }
@@ -267,7 +272,7 @@ static enum err disk_create(void *disk, const char *name, uint64_t reserve, stru
 static enum err disk_open(void *disk, const char *name, struct storage_file **ret_file, uint64_t *ret_bytes)
 {
     struct disk *d = disk;
-    if (d->has_no_power) return ERR_IO;
+    if (is_off(d)) return ERR_IO;
     struct entry_of_name *entry = find(d, name);
     if (!entry) return ERR_NOT_FOUND;
     *ret_file = file_new(d, entry->node);
@@ -283,6 +288,16 @@ static enum err disk_read(struct storage_file *file, uint64_t offset, uint8_t *i
     return ERR_OK;
 }
 
+/* A whole sector's distance off, inside a file that is there. */
+static void astray(struct disk *d, struct node **node, uint64_t *offset, size_t len)
+{
+    d->misdirect = false;
+    struct node *to = d->names[random_below(&d->random, d->names_count)].node;
+    uint64_t room = to->cache.len > len ? (to->cache.len - len) / DISK_SECTOR_BYTES : 0;
+    *node = to;
+    *offset = random_below(&d->random, room + 1) * DISK_SECTOR_BYTES;
+}
+
 static enum err disk_write(struct storage_file *file, uint64_t offset, struct bytes bytes)
 {
     struct disk *d = file->disk;
@@ -293,7 +308,9 @@ static enum err disk_write(struct storage_file *file, uint64_t offset, struct by
     uint64_t len_now = file->node->cache.len, end = offset + bytes.len;
     if (end > len_now && !has_room(d, end - len_now)) return ERR_FULL;
     size_t len = fate == FATE_HALF ? (size_t)random_below(&d->random, bytes.len + 1) : bytes.len;
-    node_write(file->node, offset, bytes.ptr, len);
+    struct node *node = file->node;
+    if (d->misdirect) astray(d, &node, &offset, len);
+    node_write(node, offset, bytes.ptr, len);
     return err;
 }
 
@@ -341,7 +358,7 @@ static enum err disk_rename(void *disk, const char *from, const char *to)
 static enum err disk_remove(void *disk, const char *name)
 {
     struct disk *d = disk;
-    if (!d->has_no_power && !find(d, name)) return ERR_NOT_FOUND; /* nothing to do, nothing to fail */
+    if (!is_off(d) && !find(d, name)) return ERR_NOT_FOUND; /* nothing to do, nothing to fail */
     enum err err;
     enum fate fate = disk_next(d, &err);
     if (fate == FATE_REFUSED || (fate == FATE_HALF && disk_tosses(d))) return err;
@@ -409,16 +426,37 @@ void disk_fail_sync(struct disk *d)
     d->fail_sync = true;
 }
 
+void disk_misdirect(struct disk *d)
+{
+    d->misdirect = true;
+}
+
 void disk_set_capacity(struct disk *d, uint64_t capacity_bytes)
 {
     d->capacity_bytes = capacity_bytes;
+}
+
+void disk_calm(struct disk *d)
+{
+    d->capacity_bytes = d->cut_at = d->fail_at = 0;
+    d->fail_sync = d->misdirect = false;
 }
 
 static void disk_forget_faults(struct disk *d)
 {
     d->age++;
     d->cut_at = d->fail_at = 0;
-    d->fail_sync = false;
+    d->fail_sync = d->misdirect = d->is_frozen = false;
+}
+
+void disk_freeze(struct disk *d)
+{
+    d->is_frozen = true;
+}
+
+bool disk_is_dark(const struct disk *d)
+{
+    return d->has_no_power;
 }
 
 void disk_kill(struct disk *d)

@@ -6,6 +6,7 @@
 #include "journal/journal.h"
 
 #include "base/alloc.h"
+#include "base/force.h"
 #include "journal/recovery.h"
 #include "journal/state.h"
 
@@ -201,7 +202,8 @@ enum err journal_write(struct journal *j)
 {
     size_t len = j->pending.len;
     if (len == 0) return ERR_OK;
-    if (len > j->active_room - journal_active(j)->bytes) {
+    bool is_forced = journal_active(j)->bytes > SEGMENT_HEAD_BYTES && FORCE(ROTATE_NOW);
+    if (len > j->active_room - journal_active(j)->bytes || is_forced) {
         enum err err = journal_advance(j, len);
         if (err != ERR_OK) return err;
     }

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/run.h"
+
+#include "sim/faults.h"
+#include "sim/world.h"
+
+#include <stdio.h>
+
+#define PLAN_CLIENT 2000u
+#define LENGTH_S_MIN 10u
+#define LENGTH_S_SPREAD 40u
+#define REST_WINDOW_MS 10000u
+#define CONTROL_BYTES_PER_SECOND_MAX 400u /* for each peer: heartbeats and their answers, now and then a question */
+
+static struct sim *current;
+
+struct sim *run_current(void)
+{
+    return current;
+}
+
+uint32_t run_draw(struct run *r, uint32_t below)
+{
+    return (uint32_t)random_below(&r->random, below);
+}
+
+/* --- drawing a run --- */
+
+static void draw_clients(struct run *r)
+{
+    static const uint32_t counters[] = { 1, 3, 20, 100, 1000 };
+    r->counters = counters[run_draw(r, 5)];
+    r->op_every_ms = 10u << run_draw(r, 6);
+    r->read_percent = run_draw(r, 50);
+    r->name_bytes = run_draw(r, 4) == 0 ? 40 + run_draw(r, 200) : 0;
+    r->delta_max = run_draw(r, 8) == 0 ? INT64_C(1) << 40 : 9;
+    r->grow_only = run_draw(r, 2) == 0;
+}
+
+static void draw_world(struct run *r)
+{
+    uint32_t slow = run_draw(r, 4) == 0 ? 300 : 20;
+    bool small_pieces = run_draw(r, 3) == 0;
+    struct sim_options options = { .nodes = r->options.nodes ? r->options.nodes : 2 + run_draw(r, 5),
+                                   .seed = r->options.seed,
+                                   .async = run_draw(r, 2) == 0,
+                                   .grow_only = r->grow_only,
+                                   .latency_ms_max = 1 + run_draw(r, slow),
+                                   .write_ms_max = run_draw(r, 10),
+                                   .sync_ms_max = 1 + run_draw(r, slow),
+                                   .piece_bytes_max = small_pieces ? 1 + run_draw(r, 2000) : 0,
+                                   .segment_bytes = 4096u << run_draw(r, 6),
+                                   .snapshot_bytes = 5000u << run_draw(r, 6),
+                                   .seeds = 1 + run_draw(r, 3) };
+    if (options.seeds > options.nodes) options.seeds = options.nodes;
+    r->nodes_max = options.nodes + 1 + run_draw(r, 3);
+    r->disks_lost_max = 1 + run_draw(r, 3);
+    r->sim = sim_new(&options);
+    r->sim->tally = r->options.tally;
+    r->sim->tells = r->options.tells;
+}
+
+/* What this run is like, for whoever reads its trace. */
+static void tell_conditions(const struct run *r)
+{
+    static const char *const forces[] = {
+#define X(name, text) #name,
+        FORCE_LIST(X)
+#undef X
+    };
+    const struct sim_options *o = &r->sim->options;
+    printf("nodes %u, %s, %s, latency to %u ms, write to %u, sync to %u, pieces to %u, segments of %u, %u counters\n",
+           o->nodes, o->async ? "async" : "sync", r->grow_only ? "grow-only" : "both signs", o->latency_ms_max,
+           o->write_ms_max, o->sync_ms_max, o->piece_bytes_max, o->segment_bytes, r->counters);
+    printf("faults, each in so many ms:");
+    for (uint32_t i = 0; i < FAULT_COUNT; i++) {
+        if (r->every_ms[i] > 0) printf(" %s %u", fault_name(i), r->every_ms[i]);
+    }
+    printf("\nforced, one in so many:");
+    for (uint32_t i = 0; i < FORCE_COUNT; i++) {
+        if (r->one_in[i] > 0) printf(" %s %u", forces[i], r->one_in[i]);
+    }
+    printf("\n");
+}
+
+/* --- clients --- */
+
+static void client_name(struct run *r, char name[320])
+{
+    uint32_t counter = run_draw(r, 1 + run_draw(r, r->counters));
+    int len = snprintf(name, 320, "c%u", counter);
+    for (uint32_t i = (uint32_t)len; i < r->name_bytes; i++) name[len++] = (char)('a' + (counter + i) % 26);
+    name[len] = '\0';
+}
+
+static void client_acts(struct run *r, uint32_t node)
+{
+    char name[320];
+    client_name(r, name);
+    if (run_draw(r, 100) < r->read_percent) {
+        sim_get(r->sim, node, name);
+        return;
+    }
+    int64_t delta = 1 + (int64_t)random_below(&r->random, (uint64_t)r->delta_max);
+    if (!r->grow_only && run_draw(r, 3) == 0) delta = -delta;
+    enum err err = sim_add(r->sim, node, name, delta);
+    REQUIRE(err == ERR_OK || err == ERR_FULL || err == ERR_CLOSED || err == ERR_RANGE);
+}
+
+static void planned(void *context, uint32_t what, uint32_t node)
+{
+    struct run *r = context;
+    if (what != PLAN_CLIENT) {
+        fault_strikes(r, what, node);
+        return;
+    }
+    if (r->quiet) return;
+    for (uint32_t i = 0; i < r->sim->options.nodes; i++) {
+        const struct machine *m = sim_machine(r->sim, i);
+        if (m->up && !m->paused) client_acts(r, i);
+    }
+    sim_plan_at(r->sim, 1 + run_draw(r, 2 * r->op_every_ms), PLAN_CLIENT, 0);
+}
+
+/* --- healing --- */
+
+/* A node that takes part knows all others that do, as an operator would see to. */
+static void introduce(struct run *r)
+{
+    struct sim *s = r->sim;
+    for (uint32_t a = 0; a < s->options.nodes; a++) {
+        if (!sim_machine(s, a)->up || sim_machine(s, a)->outside) continue;
+        const struct view *view = sim_view(s, a);
+        uint32_t first = UINT32_MAX;
+        for (uint32_t b = 0; b < s->options.nodes && first == UINT32_MAX; b++) {
+            if (b != a && sim_machine(s, b)->up && !sim_machine(s, b)->outside) first = b;
+        }
+        bool knows = first == UINT32_MAX;
+        for (uint32_t i = 0; !knows && i < view->members_count; i++)
+            knows = strcmp(view->members[i].node, sim_machine(s, first)->name) == 0;
+        view_drop(view);
+        if (!knows) sim_seed(s, a, sim_machine(s, first)->name);
+    }
+}
+
+static void cut_off(struct sim *s, uint32_t node)
+{
+    for (uint32_t i = 0; i < s->options.nodes; i++) {
+        if (i != node) sim_cut_both(s, node, i);
+    }
+}
+
+static void mend_between(struct sim *s)
+{
+    for (uint32_t a = 0; a < s->options.nodes; a++) {
+        for (uint32_t b = 0; b < s->options.nodes; b++) {
+            if (!sim_machine(s, a)->outside && !sim_machine(s, b)->outside) sim_mend(s, a, b);
+        }
+    }
+    network_mended(s);
+}
+
+/* The nodes that are not `outside` are healed; the others stay as dead as they are, or are cut off. */
+static void heal(struct run *r)
+{
+    struct sim *s = r->sim;
+    faults_end(r);
+    for (uint32_t i = 0; i < s->options.nodes; i++) {
+        struct machine *m = sim_machine(s, i);
+        if (m->outside) {
+            cut_off(s, i);
+            continue;
+        }
+        m->blow = BLOW_NONE;
+        disk_calm(m->disk);
+        sim_resume(s, i);
+        /* A disk that was to break in the middle of something has done so by now, or will not. */
+        if (!m->up) sim_start(s, i);
+    }
+    mend_between(s);
+    introduce(r);
+}
+
+static void agree(struct run *r, const char *who)
+{
+    struct sim *s = r->sim;
+    uint64_t began = s->now_ms;
+    sim_moment(s, 0, who, 0, 0);
+    if (!sim_run_until(s, sim_is_settled, RUN_AGREE_MS)) oracle_check_rest(s);
+    oracle_check_rest(s);
+    uint64_t took = s->now_ms - began;
+    if (took > s->tally->converged_ms_max) s->tally->converged_ms_max = took;
+}
+
+static void choose_healed(struct run *r)
+{
+    struct sim *s = r->sim;
+    uint32_t count = s->options.nodes, chosen = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct machine *m = sim_machine(s, i);
+        m->outside = m->stopped_for_good || run_draw(r, 3) == 0;
+        chosen += !m->outside;
+    }
+    for (uint32_t i = 0; i < count && chosen == 0; i++) {
+        struct machine *m = sim_machine(s, i);
+        if (m->stopped_for_good) continue;
+        m->outside = false;
+        chosen++;
+    }
+}
+
+/* --- at rest --- */
+
+static void rest_for_a_while(struct sim *s, uint64_t *sent)
+{
+    uint64_t before = 0, after = 0;
+    for (uint32_t i = 0; i < s->options.nodes; i++) before += sim_bytes_sent(s, i);
+    sim_run_ms(s, REST_WINDOW_MS);
+    for (uint32_t i = 0; i < s->options.nodes; i++) after += sim_bytes_sent(s, i);
+    *sent = after - before;
+}
+
+/* Invariant (8): what is said at rest does not grow with what was said before. */
+static void check_control(struct run *r)
+{
+    struct sim *s = r->sim;
+    uint64_t first, second, nodes = s->options.nodes;
+    sim_run_ms(s, REST_WINDOW_MS); /* links that are doubled or stale end */
+    rest_for_a_while(s, &first);
+    rest_for_a_while(s, &second);
+    uint64_t most = nodes * nodes * CONTROL_BYTES_PER_SECOND_MAX * (REST_WINDOW_MS / 1000);
+    s->tally->checks[CHECK_CONTROL_CONSTANT]++;
+    if (second > most || second > first + first / 2 + 1000 * nodes)
+        oracle_fail(s, 0, "CONTROL_CONSTANT", "%llu bytes at rest, then %llu, at most %llu", (unsigned long long)first,
+                    (unsigned long long)second, (unsigned long long)most);
+    oracle_check_rest(s);
+}
+
+/* --- the phases --- */
+
+static void be_unsafe(struct run *r)
+{
+    struct sim *s = r->sim;
+    uint32_t length_s = r->options.length_s ? r->options.length_s : LENGTH_S_MIN + run_draw(r, LENGTH_S_SPREAD);
+    sim_plan(s, planned, r);
+    for (uint32_t i = 0; i < s->options.nodes; i++) sim_start(s, i);
+    sim_plan_at(s, 1, PLAN_CLIENT, 0);
+    faults_begin(r);
+    forces_begin(r);
+    sim_run_ms(s, length_s * 1000u);
+    forces_end();
+    r->quiet = true;
+}
+
+uint64_t run_seed(const struct run_options *options)
+{
+    struct run r = { .options = *options };
+    random_init(&r.random, options->seed * 7919 + 1);
+    draw_clients(&r);
+    draw_world(&r);
+    faults_draw(&r);
+    forces_draw(&r);
+    current = r.sim;
+    if (options->tells) tell_conditions(&r);
+    be_unsafe(&r);
+    choose_healed(&r);
+    heal(&r);
+    agree(&r, "some are healed");
+    for (uint32_t i = 0; i < r.sim->options.nodes; i++)
+        sim_machine(r.sim, i)->outside = sim_machine(r.sim, i)->stopped_for_good;
+    heal(&r);
+    agree(&r, "all are healed");
+    check_control(&r);
+    uint64_t trace = sim_trace(r.sim);
+    r.sim->tally->runs++;
+    current = NULL;
+    sim_free(r.sim);
+    return trace;
+}
+
+void run_speed(uint64_t seed, uint32_t seconds, struct tally *tally)
+{
+    struct run r = { .options = { .seed = seed, .tally = tally }, .counters = 1000, .op_every_ms = 10, .delta_max = 9 };
+    random_init(&r.random, seed);
+    r.sim = sim_new(&(struct sim_options){ .nodes = 5, .seed = seed, .latency_ms_max = 2, .sync_ms_max = 8 });
+    r.sim->tally = tally;
+    current = r.sim;
+    sim_plan(r.sim, planned, &r);
+    sim_start_all(r.sim);
+    sim_plan_at(r.sim, 1, PLAN_CLIENT, 0);
+    sim_run_ms(r.sim, seconds * 1000u);
+    current = NULL;
+    sim_free(r.sim);
+}
