@@ -169,6 +169,13 @@ static void retire_active(struct journal *j)
     j->active = NULL;
 }
 
+/* An empty segment has a head that no sync of blocks has covered. */
+static enum err sync_before_next(struct journal *j)
+{
+    bool is_empty = journal_active(j)->bytes == SEGMENT_HEAD_BYTES;
+    return is_empty ? j->storage.ops->sync(j->active) : journal_sync(j);
+}
+
 /* Makes a segment with room for so many bytes of blocks the active one. */
 static enum err journal_advance(struct journal *j, uint64_t bytes)
 {
@@ -176,7 +183,7 @@ static enum err journal_advance(struct journal *j, uint64_t bytes)
     j->room_wanted = SEGMENT_HEAD_BYTES + bytes;
     enum err err = journal_reserve_info(j);
     if (err == ERR_OK) err = journal_reserve(j);
-    if (err == ERR_OK) err = journal_sync(j); /* (3) */
+    if (err == ERR_OK) err = sync_before_next(j); /* (3) */
     if (err == ERR_OK) err = spare_name_it(j, number);
     if (err != ERR_OK) return err;
     retire_active(j);

@@ -447,6 +447,28 @@ static void test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_damage(
     assert_err(lose_the_second(2, &recovered), ERR_CORRUPT);
 }
 
+/* A rotation, and then a record that does not fit: the empty segment in between has nothing but a head, which must be
+ * on disk before the next one gets its name. */
+static void test_empty_segment_that_was_passed_over_keeps_its_head(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world w = { .disk = world_disk(seed, 20) };
+        uint64_t segment;
+        assert_ok(world_open(&w));
+        assert_ok(world_run(&w, 2, 1));
+        assert_ok(journal_rotate(w.journal, &segment));
+        assert_ok(world_append(&w)); /* the 23rd: larger than a segment */
+        assert_ok(world_write(&w));
+        assert_ok(world_sync(&w));
+        world_close(&w);
+        disk_restart(w.disk);
+        world_expect(&w, w.synced, w.appended);
+        world_close(&w);
+        disk_free(w.disk);
+    }
+}
+
 static void test_sync_elsewhere_while_the_journal_rotates(void **state)
 {
     (void)state;
@@ -764,6 +786,7 @@ int main(void)
         cmocka_unit_test(test_journal_of_a_later_version_is_left_alone),
         cmocka_unit_test(test_last_segment_cut_off_anywhere_gives_a_prefix),
         cmocka_unit_test(test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_damage),
+        cmocka_unit_test(test_empty_segment_that_was_passed_over_keeps_its_head),
         cmocka_unit_test(test_sync_elsewhere_while_the_journal_rotates),
         cmocka_unit_test(test_full_disk_takes_what_fits_and_goes_on_when_there_is_room),
         cmocka_unit_test(test_journal_opens_on_a_full_disk),
