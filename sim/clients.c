@@ -22,6 +22,20 @@ static void check_shown(struct sim *s, uint32_t node, uint32_t counter, const st
                     (long long)seen->value, (long long)expected);
 }
 
+/* A reply waits for the commit that will hold what it shows of this node's own: the next one, or the last that took the
+ * counter. */
+static void check_gate(struct sim *s, uint32_t node, uint32_t counter, uint64_t gate)
+{
+    if (s->options.unchecked) return;
+    const struct ledger *l = &sim_machine(s, node)->ledger;
+    uint64_t taken = l->taken_by[counter], done = sim_machine(s, node)->synced;
+    uint64_t least = l->changed[counter] ? l->append_last + 1 : taken > done ? taken : 0;
+    s->tally->checks[CHECK_ANSWER_DURABLE]++;
+    if (gate < least)
+        oracle_fail(s, node, "ANSWER_DURABLE", "a reply about %s waits for commit %llu, and should for %llu",
+                    s->registry.fates[counter].name, (unsigned long long)gate, (unsigned long long)least);
+}
+
 enum err oracle_add(struct sim *s, uint32_t node, struct bytes name, int64_t delta)
 {
     struct machine *m = sim_machine(s, node);
@@ -40,6 +54,7 @@ enum err oracle_add(struct sim *s, uint32_t node, struct bytes name, int64_t del
         l->changed_count++;
     }
     check_shown(s, node, counter, &seen);
+    check_gate(s, node, counter, seen.commit);
     operation_add(s, m, &(struct operation){ .counter = counter, .delta = delta, .gate = seen.commit });
     return ERR_OK;
 }

@@ -167,8 +167,8 @@ static void write_summary(FILE *to, const struct sim_arguments *a, const struct 
     fprintf(to,
             "%s: %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " simulated node-seconds, %.0f CPU seconds, %" PRIu64
             " steps, %" PRIu64 " increments, longest agreement %.1f s\n",
-            a->commit, t->runs, a->first, t->node_ms / 1000, cpu_seconds(RUSAGE_CHILDREN) - cpu_before, t->events, t->increments,
-            (double)t->converged_ms_max / 1000);
+            a->commit, t->runs, a->first, t->node_ms / 1000, cpu_seconds(RUSAGE_CHILDREN) - cpu_before, t->events,
+            t->increments, (double)t->converged_ms_max / 1000);
 }
 
 static int speed(const struct sim_arguments *a)

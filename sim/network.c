@@ -7,6 +7,8 @@
 #define POLL_MS 20u /* how often an unanswered dial, or a piece that is not read, is tried again */
 #define RESEND_MS 200u
 #define RESENDS_MAX 8u
+#define SENT_SOON_BYTES (16u << 10) /* word of more than this having left comes at once, of less a little later */
+#define SENT_LATE_MS 15u
 #define LINK_WIRE_BITS 24u
 
 static bool strikes(struct sim *s, uint32_t per_10000)
@@ -225,8 +227,9 @@ void network_send(struct sim *s, uint32_t node, link_id link, struct shared *byt
     oracle_frame(s, node, bytes_of(bytes->ptr, bytes->len));
     if (!find_end(s, node, link, &wire, &end) || s->network.wires[wire].ends[end].closed) return;
     frames_pass(s, wire, end, bytes);
-    s->network.wires[wire].ends[end].gone += bytes->len;
-    sent_schedule(s, wire, end, s->now_ms + 1);
+    struct wire_end *e = &s->network.wires[wire].ends[end];
+    e->gone += bytes->len;
+    sent_schedule(s, wire, end, s->now_ms + (e->gone > SENT_SOON_BYTES ? 1 : SENT_LATE_MS));
 }
 
 static void down_soon(struct sim *s, uint32_t wire, uint32_t end)

@@ -125,7 +125,7 @@ static void fact_add(struct append_facts *a, uint32_t line, uint32_t counter, ui
     a->facts[a->facts_count++] = (struct fact){ line, counter, seq };
 }
 
-static void own_entry(struct sim *s, uint32_t node, uint64_t seq, const struct line_entry *entry)
+static void own_entry(struct sim *s, uint32_t node, uint64_t append, uint64_t seq, const struct line_entry *entry)
 {
     struct ledger *l = &sim_machine(s, node)->ledger;
     struct line *line = &s->registry.lines[l->own];
@@ -138,6 +138,7 @@ static void own_entry(struct sim *s, uint32_t node, uint64_t seq, const struct l
         oracle_fail(s, node, "COMMIT_WHOLE", "%s commits %lld, expected %lld%s", name, (long long)entry->net,
                     (long long)l->total[entry->counter], l->changed[entry->counter] ? "" : ", unchanged");
     l->changed[entry->counter] = 0;
+    l->taken_by[entry->counter] = append;
     l->changed_count--;
     line_append(line, entry);
 }
@@ -157,7 +158,7 @@ static void append_own(struct sim *s, uint32_t node, struct bytes block, struct 
                     (unsigned long long)a->number, (unsigned long long)m->ledger.boot_append,
                     (unsigned long long)m->synced);
     while (oracle_block_next(s, node, &reader, &seq, &entry)) {
-        own_entry(s, node, seq, &entry);
+        own_entry(s, node, a->number, seq, &entry);
         fact_add(a, line, entry.counter, seq);
     }
     const struct line *l = &s->registry.lines[line];
@@ -192,6 +193,7 @@ static void append_boot(struct sim *s, uint32_t node, struct bytes record, uint6
     if (reader_end(&r) != ERR_OK || registry_line(&s->registry, &id) != l->own)
         oracle_fail(s, node, "BOOT_FIRST", "a record of its boot that is not its own");
     l->boot_append = number;
+    sim_moment(s, node, "boot of line, after", l->own, after);
     line_boot(&s->registry.lines[l->own], nonce, after);
 }
 
@@ -213,6 +215,7 @@ void oracle_append(struct sim *s, uint32_t node, const struct action *action)
     if (l->changed_count > 0)
         oracle_fail(s, node, "COMMIT_WHOLE", "append %llu leaves out %u changed counters",
                     (unsigned long long)a->number, l->changed_count);
+    l->append_last = a->number;
     a->own_to = s->registry.lines[l->own].count;
     l->own_to[a->number % OWN_TO_RING] = a->own_to;
 }
@@ -388,5 +391,6 @@ void ledger_release(struct ledger *l)
     free(l->shown);
     free(l->cells);
     free(l->changed);
+    free(l->taken_by);
     free(l->line_of);
 }

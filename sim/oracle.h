@@ -54,6 +54,7 @@ struct ledger {
     enum end ended;
     uint64_t own_before;          /* seq recovered at the start */
     uint64_t own_to[OWN_TO_RING]; /* by append: own entries up to this seq are in it or before */
+    uint64_t append_last;
     uint64_t boot_append;         /* the append that holds this boot's record */
     struct append_facts *appends; /* not synced yet, oldest first */
     uint32_t appends_count, appends_cap;
@@ -66,7 +67,8 @@ struct ledger {
     int128 *total; /* the own net with what is pending */
     int64_t *shown;
     cell_ref *cells;
-    uint8_t *changed; /* since the last append */
+    uint8_t *changed;   /* since the last append */
+    uint64_t *taken_by; /* the last append that holds it */
     uint32_t counters_cap, changed_count;
     uint32_t walked[8]; /* cells found, by shard */
     uint32_t *line_of;  /* by the core's own index of a replica */

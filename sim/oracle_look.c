@@ -18,6 +18,8 @@ void ledger_fit_counter(struct ledger *l, uint32_t counter)
     l->cells = sim_grow(l->cells, &same, counter, sizeof *l->cells);
     same = cap;
     l->changed = sim_grow(l->changed, &same, counter, sizeof *l->changed);
+    same = cap;
+    l->taken_by = sim_grow(l->taken_by, &same, counter, sizeof *l->taken_by);
     l->counters_cap = same;
 }
 
@@ -283,10 +285,11 @@ static void forget_before(struct ledger *l)
         memset(l->cells, 0, l->counters_cap * sizeof *l->cells);
         memset(l->total, 0, l->counters_cap * sizeof *l->total);
         memset(l->changed, 0, l->counters_cap * sizeof *l->changed);
+        memset(l->taken_by, 0, l->counters_cap * sizeof *l->taken_by);
     }
     if (l->line_of_cap > 0) memset(l->line_of, 0, l->line_of_cap * sizeof *l->line_of);
     l->changed_count = 0;
-    l->boot_append = 0;
+    l->boot_append = l->append_last = 0;
     l->held = NULL;
     l->held_caps = NULL;
     l->claimed = l->durable = NULL;

@@ -476,5 +476,6 @@ void sim_free(struct sim *s)
     registry_release(&s->registry);
     schedule_release(&s->schedule);
     free(s->machines);
+    free(s->torn);
     free(s);
 }

@@ -80,6 +80,8 @@ struct sim {
     uint32_t disks_lost;
     bool lossy; /* answered increments may be lost by right: a disk was, or power under `async` */
     uint32_t audit_next;
+    uint8_t *torn; /* by counter; oracle_rest.c */
+    uint32_t torn_cap;
     struct tally *tally, tally_own;
     sim_listener *listener;
     void *listener_context;

@@ -154,7 +154,9 @@ static void commit_emit(struct node *n, struct commit *c)
 static bool append_may_begin(const struct node *n)
 {
     const struct commits *c = &n->commits;
-    if (!n->started || FORCE(COMMIT_WAITS) || c->synced < (c->appended < c->gate ? c->appended : c->gate)) return false;
+    if (!n->started || (c->appended > 0 && FORCE(COMMIT_WAITS)) ||
+        c->synced < (c->appended < c->gate ? c->appended : c->gate))
+        return false;
     return n->durability_sync ? c->synced == c->appended : c->written == c->appended;
 }
 
