@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define FULL_RETRY_MS 500u
+#define HELD_AGAIN_MS 5u
 
 static void schedule_for(struct sim *s, uint32_t node, enum happening_kind kind, uint32_t delay_ms)
 {
@@ -305,6 +306,12 @@ static void happen_snapshot(struct sim *s, uint32_t node)
 
 void machine_happen(struct sim *s, const struct happening *h)
 {
+    if (sim_machine(s, h->node)->disk_held) {
+        struct happening later = *h;
+        later.at_ms = s->now_ms + HELD_AGAIN_MS;
+        sim_schedule(s, &later);
+        return;
+    }
     switch (h->kind) {
     case HAPPEN_WRITE:
         happen_write(s, h->node);

@@ -9,6 +9,7 @@
 #define RESENDS_MAX 8u
 #define SENT_SOON_BYTES (16u << 10) /* word of more than this having left comes at once, of less a little later */
 #define SENT_LATE_MS 15u
+#define SOCKET_BYTES (64u << 10)
 #define LINK_WIRE_BITS 24u
 
 static bool strikes(struct sim *s, uint32_t per_10000)
@@ -81,6 +82,7 @@ static uint32_t wire_new(struct sim *s)
 
 static void drop_pieces(struct wire_end *e)
 {
+    e->queued = 0;
     while (e->first) {
         struct piece *next = e->first->next;
         free(e->first);
@@ -189,7 +191,9 @@ static void piece_add(struct sim *s, uint32_t wire, uint32_t end, const uint8_t 
     REQUIRE(p);
     p->at_ms = s->now_ms + latency(s, w->ends[!end].node, e->node);
     if (p->at_ms < e->last_ms) p->at_ms = e->last_ms;
+    if (s->options.link_bytes_per_ms > 0) p->at_ms += len / s->options.link_bytes_per_ms;
     e->last_ms = p->at_ms;
+    e->queued += len;
     p->len = len;
     p->next = NULL;
     if (len > 0) memcpy(p->bytes, bytes, len);
@@ -215,7 +219,7 @@ void network_put(struct sim *s, uint32_t wire, uint32_t end, struct bytes bytes)
 static void sent_schedule(struct sim *s, uint32_t wire, uint32_t end, uint64_t at_ms)
 {
     struct wire_end *e = &s->network.wires[wire].ends[end];
-    if (e->sent_scheduled || e->gone == 0) return;
+    if (e->sent_scheduled || e->untold == 0) return;
     e->sent_scheduled = true;
     end_schedule(s, HAPPEN_SENT, wire, end, at_ms);
 }
@@ -228,8 +232,8 @@ void network_send(struct sim *s, uint32_t node, link_id link, struct shared *byt
     if (!find_end(s, node, link, &wire, &end) || s->network.wires[wire].ends[end].closed) return;
     frames_pass(s, wire, end, bytes);
     struct wire_end *e = &s->network.wires[wire].ends[end];
-    e->gone += bytes->len;
-    sent_schedule(s, wire, end, s->now_ms + (e->gone > SENT_SOON_BYTES ? 1 : SENT_LATE_MS));
+    e->untold += bytes->len;
+    sent_schedule(s, wire, end, s->now_ms + (e->untold > SENT_SOON_BYTES ? 1 : SENT_LATE_MS));
 }
 
 static void down_soon(struct sim *s, uint32_t wire, uint32_t end)
@@ -299,6 +303,7 @@ static void happen_deliver(struct sim *s, const struct happening *h)
         return;
     }
     e->first = p->next;
+    e->queued -= p->len;
     if (!e->first) e->last = NULL;
     uint32_t node = e->node; /* the row of wires may move while the node works */
     link_id link = e->link;
@@ -318,11 +323,13 @@ static void happen_sent(struct sim *s, const struct happening *h)
     e->sent_scheduled = false;
     if (e->closed) return;
     /* What the other end's row still holds has not left; but for a little that the kernel takes. */
-    if (other->first && other->first->at_ms + RESEND_MS < s->now_ms) return; /* a delivery brings word of it */
+    /* The kernel takes a little; the rest has left when it has come. */
+    uint64_t here = other->queued > SOCKET_BYTES ? other->queued - SOCKET_BYTES : 0;
+    if (here >= e->untold) return; /* a delivery brings word of it */
     struct event sent = { .kind = EVENT_LINK_SENT };
     sent.as.link.link = e->link;
-    sent.as.link.sent = e->gone;
-    e->gone = 0;
+    sent.as.link.sent = e->untold - here;
+    e->untold = here;
     sim_event(s, h->node, &sent);
 }
 
@@ -402,6 +409,7 @@ static void end_break(struct sim *s, uint32_t wire, uint32_t end)
     }
     struct piece *rest = p->next;
     p->len = 1 + random_below(&s->random, p->len - 1);
+    e->queued = p->len;
     p->next = NULL;
     e->last = p;
     while (rest) {

@@ -31,7 +31,8 @@ struct wire_end {
     bool sent_scheduled;        /* word of what has left */
     struct piece *first, *last; /* on the way to this end */
     uint64_t last_ms;
-    uint64_t gone; /* bytes that left this end and of which its node was not told yet */
+    uint64_t queued; /* bytes on the way to this end */
+    uint64_t untold; /* bytes that this end's node handed over and was not told yet to have left */
 };
 struct wire {
     struct wire_end ends[2];

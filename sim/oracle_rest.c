@@ -122,33 +122,28 @@ bool oracle_is_at_rest(struct sim *s, char problem[PROBLEM_BYTES])
 
 /* --- once it is at rest --- */
 
-struct picture {
-    struct sim *s;
-    uint32_t node;
-    uint64_t sum; /* over all entries, in any order */
-};
-
-static void visit_picture(void *context, const struct visit *visit)
+void entries_sum_visit(void *context, const struct visit *visit)
 {
-    struct picture *p = context;
-    if (is_torn(p->s, registry_counter(&p->s->registry, visit->name))) return;
+    struct entries_sum *p = context;
+    if (p->s && is_torn(p->s, registry_counter(&p->s->registry, visit->name))) return;
     uint64_t name = XXH3_64bits(visit->name.ptr, visit->name.len);
     uint64_t value[] = { name, (uint64_t)visit->value, visit->exists };
     p->sum += XXH3_64bits(value, sizeof value);
     for (uint32_t i = 0; i < visit->count; i++) {
         const struct share *share = &visit->shares[i];
         if (share->entry.seq == 0) continue;
-        const struct id128 *id = replicas_id(node_replicas(sim_machine(p->s, p->node)->node), share->replica);
-        uint64_t entry[4] = { name, share->entry.seq, (uint64_t)share->entry.net, 0 };
+        const struct id128 *id = replicas_id(p->replicas, share->replica);
+        uint64_t entry[] = { name, share->entry.seq, (uint64_t)share->entry.net };
         p->sum += XXH3_64bits_withSeed(entry, sizeof entry, XXH3_64bits(id->bytes, sizeof id->bytes));
     }
 }
 
 static uint64_t picture_of(struct sim *s, uint32_t node)
 {
-    struct picture p = { s, node, 0 };
+    struct node *n = sim_machine(s, node)->node;
+    struct entries_sum p = { .s = s, .replicas = node_replicas(n) };
     struct walk walk = { 0 };
-    while (keyspace_walk(node_keyspace(sim_machine(s, node)->node), &walk, 1024, visit_picture, &p)) continue;
+    while (keyspace_walk(node_keyspace(n), &walk, 1024, entries_sum_visit, &p)) continue;
     return p.sum;
 }
 

@@ -10,6 +10,11 @@
 #define LENGTH_S_MIN 10u
 #define LENGTH_S_SPREAD 40u
 #define REST_WINDOW_MS 10000u
+#define NODE_BYTES_MOST (1280u << 10)     /* tables, buffers, the megabyte that the journal keeps for its next write */
+#define REST_GROWTH_BYTES_MOST (8u << 10) /* of each node */
+#define LINK_BYTES_MOST (16u << 10)
+#define ID_BYTES_MOST 128u
+#define PLACE_BYTES_MOST 40u              /* a place and the room of a row that has doubled */
 #define CONTROL_BYTES_PER_SECOND_MAX 400u /* for each peer: heartbeats and their answers, now and then a question */
 
 static struct sim *current;
@@ -17,6 +22,11 @@ static struct sim *current;
 struct sim *run_current(void)
 {
     return current;
+}
+
+void run_watch(struct sim *s)
+{
+    current = s;
 }
 
 uint32_t run_draw(struct run *r, uint32_t below)
@@ -48,6 +58,7 @@ static void draw_world(struct run *r)
                                    .latency_ms_max = 1 + run_draw(r, slow),
                                    .write_ms_max = run_draw(r, 10),
                                    .sync_ms_max = 1 + run_draw(r, slow),
+                                   .link_bytes_per_ms = run_draw(r, 4) == 0 ? 2 + run_draw(r, 200) : 0,
                                    .piece_bytes_max = small_pieces ? 1 + run_draw(r, 2000) : 0,
                                    .segment_bytes = 4096u << run_draw(r, 6),
                                    .snapshot_bytes = 5000u << run_draw(r, 6),
@@ -220,6 +231,27 @@ static void rest_for_a_while(struct sim *s, uint64_t *sent)
     *sent = after - before;
 }
 
+/* Invariant (8): what nodes hold beside their counters is bounded by links and replica ids, and by the recent places,
+ * of which a replica has at most as many as entries. */
+static void check_memory(struct run *r)
+{
+    struct sim *s = r->sim;
+    uint64_t nodes = 0, counters = 0, entries = 0, ids = s->registry.lines_count;
+    for (uint32_t i = 0; i < s->options.nodes; i++) {
+        if (!sim_is_up(s, i)) continue;
+        nodes++;
+        counters += keyspace_bytes(node_keyspace(sim_node(s, i)));
+    }
+    for (uint32_t line = 1; line < ids; line++) entries += s->registry.lines[line].count;
+    uint64_t most =
+        nodes * (NODE_BYTES_MOST + nodes * (LINK_BYTES_MOST + ids * ID_BYTES_MOST) + entries * PLACE_BYTES_MOST);
+    uint64_t beside = mem_held() - r->held_before - counters;
+    s->tally->checks[CHECK_MEMORY_BOUNDED]++;
+    if (beside > most)
+        oracle_fail(s, 0, "MEMORY_BOUNDED", "%llu bytes beside the counters, at most %llu", (unsigned long long)beside,
+                    (unsigned long long)most);
+}
+
 /* Invariant (8): what is said at rest does not grow with what was said before. */
 static void check_control(struct run *r)
 {
@@ -227,7 +259,11 @@ static void check_control(struct run *r)
     uint64_t first, second, nodes = s->options.nodes;
     sim_run_ms(s, REST_WINDOW_MS); /* links that are doubled or stale end */
     rest_for_a_while(s, &first);
+    uint64_t held = mem_held();
     rest_for_a_while(s, &second);
+    if (mem_held() > held + nodes * REST_GROWTH_BYTES_MOST)
+        oracle_fail(s, 0, "MEMORY_BOUNDED", "%llu bytes more after a while at rest",
+                    (unsigned long long)(mem_held() - held));
     uint64_t most = nodes * nodes * CONTROL_BYTES_PER_SECOND_MAX * (REST_WINDOW_MS / 1000);
     s->tally->checks[CHECK_CONTROL_CONSTANT]++;
     if (second > most || second > first + first / 2 + 1000 * nodes)
@@ -254,12 +290,13 @@ static void be_unsafe(struct run *r)
 
 uint64_t run_seed(const struct run_options *options)
 {
-    struct run r = { .options = *options };
+    struct run r = { .options = *options, .held_before = mem_held() };
     random_init(&r.random, options->seed * 7919 + 1);
     draw_clients(&r);
     draw_world(&r);
     faults_draw(&r);
     forces_draw(&r);
+    if (options->shape) options->shape(&r);
     current = r.sim;
     if (options->tells) tell_conditions(&r);
     be_unsafe(&r);
@@ -271,6 +308,7 @@ uint64_t run_seed(const struct run_options *options)
     heal(&r);
     agree(&r, "all are healed");
     check_control(&r);
+    check_memory(&r);
     uint64_t trace = sim_trace(r.sim);
     r.sim->tally->runs++;
     current = NULL;

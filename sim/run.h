@@ -9,6 +9,8 @@
 #include "sim/report.h"
 #include "sim/sim.h"
 
+struct run;
+
 /* Within so many simulated milliseconds healed nodes agree. A dial may be under way to an address that does not answer
  * (peer timeout), then the longest wait with its jitter, and again, since both sides may have closed a link for the
  * other's; on a clock that is a tenth slow. Then gossip: it asks an owner that does not push in the third of its rounds
@@ -21,6 +23,7 @@ struct run_options {
     uint32_t length_s; /* of the first phase, simulated; 0: drawn */
     bool tells;
     struct tally *tally;
+    void (*shape)(struct run *r); /* changes what was drawn, or NULL */
 };
 
 struct run {
@@ -32,6 +35,7 @@ struct run {
     uint32_t counters, op_every_ms, read_percent, name_bytes;
     uint32_t nodes_max, disks_lost_max;
     int64_t delta_max;
+    uint64_t held_before;  /* memory, by whoever else runs in this process */
     bool grow_only, quiet; /* quiet: no more clients, no more faults */
 };
 
@@ -41,6 +45,7 @@ uint64_t run_seed(const struct run_options *options);
 void run_speed(uint64_t seed, uint32_t seconds, struct tally *tally);
 struct sim *run_current(void); /* for whoever reports a crash; NULL between runs */
 
+void run_watch(struct sim *s); /* it is the current one; NULL: none is */
 uint32_t run_draw(struct run *r, uint32_t below);
 
 #endif

@@ -31,6 +31,7 @@ struct sim_options {
     bool async;                              /* durability */
     uint32_t latency_ms_min, latency_ms_max; /* one way, each piece of bytes [0 to 2] */
     uint32_t write_ms_max, sync_ms_max;      /* of the journal [0, 3] */
+    uint32_t link_bytes_per_ms;              /* of each direction of a link [no limit] */
     uint32_t piece_bytes_max;                /* links hand over at most this much at a time [64 Ki] */
     uint64_t snapshot_bytes;                 /* [the node's default] */
     uint32_t segment_bytes;                  /* of the journal [64 Ki] */
@@ -54,6 +55,8 @@ void sim_resume(struct sim *s, uint32_t node);
 void sim_stop(struct sim *s, uint32_t node); /* SIGTERM: goodbye, then it is off */
 bool sim_is_up(const struct sim *s, uint32_t node);
 void sim_lose_disk(struct sim *s, uint32_t node); /* of a node that is down: it is empty */
+/* Nothing is written or synced while it is held: a disk that hangs. */
+void sim_hold_disk(struct sim *s, uint32_t node, bool held);
 /* In one of its next steps, between two actions, the process is killed or the power goes out. */
 void sim_blow(struct sim *s, uint32_t node, bool power, uint32_t actions);
 uint32_t sim_add_node(struct sim *s); /* its number; not started */

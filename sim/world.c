@@ -279,6 +279,11 @@ void sim_resume(struct sim *s, uint32_t node)
     m->held_count = 0;
 }
 
+void sim_hold_disk(struct sim *s, uint32_t node, bool held)
+{
+    sim_machine(s, node)->disk_held = held;
+}
+
 void sim_stop(struct sim *s, uint32_t node)
 {
     sim_event(s, node, &(struct event){ .kind = EVENT_STOP });

@@ -3,6 +3,7 @@
 #ifndef QUIPU_SIM_WORLD_H
 #define QUIPU_SIM_WORLD_H
 
+#include "base/alloc.h"
 #include "base/random.h"
 #include "journal/journal.h"
 #include "node/node.h"
@@ -28,7 +29,7 @@ struct clock {
 enum blow { BLOW_NONE, BLOW_KILL, BLOW_POWER };
 
 struct machine {
-    bool up, paused, stopped_for_good;
+    bool up, paused, disk_held, stopped_for_good;
     bool outside;  /* of those that are healed: nothing is asked of it */
     uint32_t life; /* rises with each start and end */
     char name[24];
