@@ -320,7 +320,8 @@ void run_speed(uint64_t seed, uint32_t seconds, struct tally *tally)
 {
     struct run r = { .options = { .seed = seed, .tally = tally }, .counters = 1000, .op_every_ms = 10, .delta_max = 9 };
     random_init(&r.random, seed);
-    r.sim = sim_new(&(struct sim_options){ .nodes = 5, .seed = seed, .latency_ms_max = 2, .sync_ms_max = 8 });
+    r.sim = sim_new(&(struct sim_options){
+        .nodes = 5, .seed = seed, .latency_ms_max = 2, .sync_ms_max = 8, .segment_bytes = 1u << 20 });
     r.sim->tally = tally;
     current = r.sim;
     sim_plan(r.sim, planned, &r);

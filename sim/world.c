@@ -136,6 +136,7 @@ static void carry_out(struct sim *s, uint32_t node, struct actions *actions)
 {
     struct machine *m = sim_machine(s, node);
     uint32_t life = m->life;
+    s->frame_checked = NULL;
     for (uint32_t i = 0; i < actions->count && m->life == life; i++) {
         carry_out_one(s, node, &actions->items[i]);
         if (m->life == life) blow_falls(s, node);

@@ -16,7 +16,7 @@
 #include "sim/sim.h"
 
 #define SIM_SHARDS 4u
-#define AUDIT_MS 1000u /* one node a second is looked through as a whole */
+#define AUDIT_MS 2000u /* so often one node is looked through as a whole */
 
 /* A machine's clocks. The monotonic one runs at `rate` thousandths of the simulated time. */
 struct clock {
@@ -81,7 +81,8 @@ struct sim {
     uint32_t disks_lost;
     bool lossy; /* answered increments may be lost by right: a disk was, or power under `async` */
     uint32_t audit_next;
-    uint8_t *torn; /* by counter; oracle_rest.c */
+    const struct shared *frame_checked; /* in this step: the same one goes to several peers */
+    uint8_t *torn;                      /* by counter; oracle_rest.c */
     uint32_t torn_cap;
     struct tally *tally, tally_own;
     sim_listener *listener;
