@@ -49,7 +49,7 @@ enum err oracle_add(struct sim *s, uint32_t node, struct bytes name, int64_t del
     uint32_t counter = registry_counter(&s->registry, name);
     ledger_fit_counter(l, counter);
     l->total[counter] += delta;
-    if (!l->changed[counter]) {
+    if (!l->changed[counter] && !s->options.unchecked) {
         l->changed[counter] = 1;
         l->changed_count++;
     }

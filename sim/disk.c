@@ -519,6 +519,15 @@ void disk_delete(struct disk *d, const char *name)
     name_remove(d, entry);
 }
 
+bool disk_pick(const struct disk *d, uint64_t chance, char ret_name[STORAGE_NAME_MAX], uint64_t *ret_bytes)
+{
+    if (d->names_count == 0) return false;
+    const struct entry_of_name *entry = &d->names[chance % d->names_count];
+    memcpy(ret_name, entry->name, sizeof entry->name);
+    *ret_bytes = entry->node->cache.len;
+    return true;
+}
+
 /* Copies */
 
 static void copy_names(struct disk *to, const struct disk *from)

@@ -52,6 +52,9 @@ void disk_truncate(struct disk *d, const char *name, uint64_t bytes);
 void disk_put(struct disk *d, const char *name, struct bytes content); /* makes or replaces a file */
 void disk_delete(struct disk *d, const char *name);
 
+/* One of the files, by chance; false if there is none. */
+bool disk_pick(const struct disk *d, uint64_t chance, char ret_name[STORAGE_NAME_MAX], uint64_t *ret_bytes);
+
 /* --- Copies: what a snapshot of the device holds, which is the durable side only --- */
 struct disk *disk_clone(const struct disk *d, uint64_t seed);
 /* Puts the device back to what the image holds. */

@@ -7,6 +7,7 @@
 #include "sim/run.h"
 
 bool fault_is_on(enum fault fault); /* the core is meant to survive it */
+bool fault_allow(const char *name); /* one that is off; false: there is none of that name */
 void faults_draw(struct run *r);
 void faults_begin(struct run *r);
 /* A time that was planned has come. */

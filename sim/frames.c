@@ -45,6 +45,7 @@ static bool may_be_touched(enum frame_kind kind)
     case FRAME_ASK:
     case FRAME_HEARD:
     case FRAME_PONG:
+    case FRAME_TRAIL:
         return true;
     case FRAME_HELLO:
     case FRAME_REFUSE:

@@ -122,6 +122,7 @@ static void say_how_to_repeat(const struct sim_arguments *a, uint32_t job)
     if (a->nodes) fprintf(stderr, " --nodes %u", a->nodes);
     if (a->length_s) fprintf(stderr, " --length %u", a->length_s);
     if (a->scenario) fprintf(stderr, " --scenario %s", a->scenario);
+    for (uint32_t i = 0; i < a->with_count; i++) fprintf(stderr, " --with %s", a->with[i]);
     fputc('\n', stderr);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/options.h"
 
+#include "sim/faults.h"
 #include "sim/scenarios.h"
 
 #include <getopt.h>
@@ -10,19 +11,13 @@
 #include <unistd.h>
 
 static const struct option names[] = {
-    { "seed", required_argument, NULL, 's' },
-    { "seeds", required_argument, NULL, 'r' },
-    { "minutes", required_argument, NULL, 'm' },
-    { "nodes", required_argument, NULL, 'n' },
-    { "length", required_argument, NULL, 'l' },
-    { "scenario", required_argument, NULL, 'c' },
-    { "list", no_argument, NULL, 'L' },
-    { "trace", no_argument, NULL, 't' },
-    { "jobs", required_argument, NULL, 'j' },
-    { "speed", no_argument, NULL, 'p' },
-    { "commit", required_argument, NULL, 'C' },
-    { "log", required_argument, NULL, 'o' },
-    { NULL, 0, NULL, 0 },
+    { "seed", required_argument, NULL, 's' },    { "seeds", required_argument, NULL, 'r' },
+    { "minutes", required_argument, NULL, 'm' }, { "nodes", required_argument, NULL, 'n' },
+    { "length", required_argument, NULL, 'l' },  { "scenario", required_argument, NULL, 'c' },
+    { "list", no_argument, NULL, 'L' },          { "trace", no_argument, NULL, 't' },
+    { "jobs", required_argument, NULL, 'j' },    { "speed", no_argument, NULL, 'p' },
+    { "with", required_argument, NULL, 'w' },    { "commit", required_argument, NULL, 'C' },
+    { "log", required_argument, NULL, 'o' },     { NULL, 0, NULL, 0 },
 };
 
 static bool number(const char *text, uint64_t *ret)
@@ -73,6 +68,9 @@ static bool take(struct sim_arguments *a, int option)
     case 'c':
         a->scenario = optarg;
         return scenario_find(optarg, &(uint32_t){ 0 }) != NULL;
+    case 'w':
+        a->with[a->with_count % WITH_MAX] = optarg;
+        return a->with_count++ < WITH_MAX && fault_allow(optarg);
     case 'C':
         a->commit = optarg;
         return true;
@@ -101,7 +99,8 @@ bool arguments_read(struct sim_arguments *a, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         if (take(a, option)) continue;
         fputs("usage: quipu-sim [--seed N | --seeds A..B | --minutes M] [--nodes N] [--length SECONDS] [--jobs N]\n"
-              "                 [--scenario NAME] [--list] [--trace] [--speed] [--commit TEXT] [--log FILE]\n",
+              "                 [--scenario NAME] [--list] [--trace] [--speed] [--with FAULT] [--commit TEXT] [--log "
+              "FILE]\n",
               stderr);
         return false;
     }

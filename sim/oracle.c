@@ -368,12 +368,16 @@ void oracle_ended(struct sim *s, uint32_t node, enum end how)
     for (uint32_t i = 0; i < l->appends_count; i++) facts_release(&l->appends[i]);
     l->appends_count = 0;
     if (how > l->ended) l->ended = how;
+    if (how == END_OLD && s->disks_old > 0) s->lossy = true; /* what of whom is gone is not followed any more */
     if (how == END_LOST || (how == END_POWER && s->options.async)) s->lossy = true;
     if (how != END_KILL && l->shown) memset(l->shown, 0, l->counters_cap * sizeof *l->shown);
 }
 
 void oracle_started(struct sim *s, uint32_t node)
 {
+    enum end ended = sim_machine(s, node)->ledger.ended;
+    if (ended == END_OLD || ended == END_COPIED) oracle_forked(s, node);
+    if (s->disks_old + s->disks_copied > 0) s->starts_since_fork++;
     if (s->options.unchecked) return;
     oracle_take_recovered(s, node);
 }

@@ -45,7 +45,7 @@ struct append_facts {
     uint32_t facts_count, facts_cap, spans_count, spans_cap;
 };
 
-enum end { END_NONE, END_KILL, END_POWER, END_LOST };
+enum end { END_NONE, END_KILL, END_POWER, END_LOST, END_OLD, END_COPIED };
 
 #define OWN_TO_RING 256u
 
@@ -106,6 +106,10 @@ bool oracle_block_next(struct sim *s, uint32_t node, struct block_reader *reader
                        struct line_entry *ret_entry);
 void oracle_entry_is_true(struct sim *s, uint32_t node, uint32_t line, uint64_t seq, const struct line_entry *entry);
 void oracle_nonce_is_true(struct sim *s, uint32_t node, uint32_t line, uint64_t nonce, uint64_t seq);
+
+/* oracle_fork.c: a disk went back in time or was copied, so that a replica has two histories. The registry knows one
+ * of each: from now on a run is judged at rest, by what was answered. */
+void oracle_forked(struct sim *s, uint32_t node);
 
 /* oracle_frames.c: what a node says to others */
 void oracle_frame(struct sim *s, uint32_t node, struct bytes frame);

@@ -44,6 +44,14 @@ static void check_digest(struct sim *s, uint32_t node, struct bytes body)
     }
 }
 
+static const char *frame_name(enum frame_kind kind)
+{
+#define X(name, number) [FRAME_##name] = "sends " #name,
+    static const char *const names[] = { FRAME_KIND_LIST(X) };
+#undef X
+    return names[kind];
+}
+
 void oracle_frame(struct sim *s, uint32_t node, struct bytes bytes)
 {
     if (s->options.unchecked) return;
@@ -51,6 +59,7 @@ void oracle_frame(struct sim *s, uint32_t node, struct bytes bytes)
     size_t len;
     if (frame_read(bytes, &frame, &len) != ERR_OK || len != bytes.len)
         oracle_fail(s, node, "SENT_DURABLE", "what was sent is not a frame");
+    if (frame.kind != FRAME_BLOCK) sim_moment(s, node, frame_name(frame.kind), frame.body.len, 0);
     if (frame.kind == FRAME_BLOCK) check_block(s, node, frame.body);
     if (frame.kind == FRAME_DIGEST) check_digest(s, node, frame.body);
 }

@@ -39,6 +39,7 @@ static bool owner_takes_part(const struct sim *s, uint32_t line)
 static void find_torn(struct sim *s, uint32_t first)
 {
     const struct ledger *ledger = &sim_machine(s, first)->ledger;
+    if (s->options.unchecked) return; /* what is truly behind is not known; then all take part, or nobody asks */
     s->torn = sim_grow(s->torn, &s->torn_cap, s->registry.fates_count, sizeof *s->torn);
     memset(s->torn, 0, s->torn_cap);
     for (uint32_t line = 1; line < s->registry.lines_count; line++) {
@@ -169,10 +170,13 @@ void oracle_check_rest(struct sim *s)
     if (!oracle_is_at_rest(s, problem)) oracle_fail(s, 0, "CONVERGED", "%s", problem);
     uint64_t picture = 0;
     bool first = true;
+    uint32_t ids_most = s->options.nodes + s->disks_lost + s->starts_since_fork;
     for (uint32_t i = 0; i < s->options.nodes; i++) {
         if (!takes_part(sim_machine(s, i))) continue;
         oracle_audit(s, i);
         if (!s->options.unchecked) check_lines(s, i);
+        uint32_t ids = replicas_count(node_replicas(sim_machine(s, i)->node)) - 1;
+        if (ids > ids_most) oracle_fail(s, i, "IDS_BOUNDED", "%u replica ids, at most %u", ids, ids_most);
         uint64_t mine = picture_of(s, i);
         s->tally->checks[CHECK_REST_EQUAL]++;
         if (!first && mine != picture) oracle_fail(s, i, "REST_EQUAL", "it holds other entries than the first");

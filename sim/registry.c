@@ -112,7 +112,7 @@ void line_append(struct line *l, const struct line_entry *entry)
 void line_boot(struct line *l, uint64_t nonce, uint64_t after)
 {
     l->boots = sim_grow(l->boots, &l->boots_cap, l->boots_count, sizeof *l->boots);
-    l->boots[l->boots_count++] = (struct boot){ nonce, after };
+    l->boots[l->boots_count++] = (struct boot_mark){ nonce, after };
 }
 
 uint32_t line_boot_of(const struct line *l, uint64_t seq)

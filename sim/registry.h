@@ -24,7 +24,7 @@ struct line_entry {
     uint32_t extras; /* a digest of what is beyond net; 0: nothing is */
 };
 
-struct boot {
+struct boot_mark {
     uint64_t nonce, after; /* began after this seq */
 };
 
@@ -33,7 +33,7 @@ struct line {
     struct line_entry *entries;
     uint64_t count, cap;
     uint64_t written, synced; /* up to here in its owner's file, on its owner's disk */
-    struct boot *boots;
+    struct boot_mark *boots;
     uint32_t boots_count, boots_cap;
     uint32_t owner; /* machine */
 };

@@ -9,7 +9,10 @@
 #define PLAN_CLIENT 2000u
 #define LENGTH_S_MIN 10u
 #define LENGTH_S_SPREAD 40u
+/* A frame of 56 KiB must come through within the peer timeout, or a link with bulk on it looks dead. */
+#define LINK_BYTES_PER_MS_MIN 40u
 #define REST_WINDOW_MS 10000u
+#define REST_BEFORE_MS 60000u             /* links that are doubled end, boots become firm */
 #define NODE_BYTES_MOST (1280u << 10)     /* tables, buffers, the megabyte that the journal keeps for its next write */
 #define REST_GROWTH_BYTES_MOST (8u << 10) /* of each node */
 #define LINK_BYTES_MOST (16u << 10)
@@ -58,7 +61,8 @@ static void draw_world(struct run *r)
                                    .latency_ms_max = 1 + run_draw(r, slow),
                                    .write_ms_max = run_draw(r, 10),
                                    .sync_ms_max = 1 + run_draw(r, slow),
-                                   .link_bytes_per_ms = run_draw(r, 4) == 0 ? 2 + run_draw(r, 200) : 0,
+                                   .link_bytes_per_ms =
+                                       run_draw(r, 4) == 0 ? LINK_BYTES_PER_MS_MIN + run_draw(r, 200) : 0,
                                    .piece_bytes_max = small_pieces ? 1 + run_draw(r, 2000) : 0,
                                    .segment_bytes = 4096u << run_draw(r, 6),
                                    .snapshot_bytes = 5000u << run_draw(r, 6),
@@ -115,7 +119,7 @@ static void client_acts(struct run *r, uint32_t node)
     int64_t delta = 1 + (int64_t)random_below(&r->random, (uint64_t)r->delta_max);
     if (!r->grow_only && run_draw(r, 3) == 0) delta = -delta;
     enum err err = sim_add(r->sim, node, name, delta);
-    REQUIRE(err == ERR_OK || err == ERR_FULL || err == ERR_CLOSED || err == ERR_RANGE);
+    REQUIRE(err == ERR_OK || err == ERR_FENCED || err == ERR_FULL || err == ERR_CLOSED || err == ERR_RANGE);
 }
 
 static void planned(void *context, uint32_t what, uint32_t node)
@@ -209,7 +213,7 @@ static void choose_healed(struct run *r)
     uint32_t count = s->options.nodes, chosen = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct machine *m = sim_machine(s, i);
-        m->outside = m->stopped_for_good || run_draw(r, 3) == 0;
+        m->outside = m->stopped_for_good || (run_draw(r, 3) == 0 && !r->forks);
         chosen += !m->outside;
     }
     for (uint32_t i = 0; i < count && chosen == 0; i++) {
@@ -257,7 +261,7 @@ static void check_control(struct run *r)
 {
     struct sim *s = r->sim;
     uint64_t first, second, nodes = s->options.nodes;
-    sim_run_ms(s, REST_WINDOW_MS); /* links that are doubled or stale end */
+    sim_run_ms(s, REST_BEFORE_MS);
     rest_for_a_while(s, &first);
     uint64_t held = mem_held();
     rest_for_a_while(s, &second);

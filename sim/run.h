@@ -35,8 +35,8 @@ struct run {
     uint32_t counters, op_every_ms, read_percent, name_bytes;
     uint32_t nodes_max, disks_lost_max;
     int64_t delta_max;
-    uint64_t held_before;  /* memory, by whoever else runs in this process */
-    bool grow_only, quiet; /* quiet: no more clients, no more faults */
+    uint64_t held_before;         /* memory, by whoever else runs in this process */
+    bool grow_only, forks, quiet; /* quiet: no more clients, no more faults */
 };
 
 /* Returns the trace: equal for equal options. Ends the process with an explanation when a check fails. */

@@ -57,6 +57,11 @@ bool sim_is_up(const struct sim *s, uint32_t node);
 void sim_lose_disk(struct sim *s, uint32_t node); /* of a node that is down: it is empty */
 /* Nothing is written or synced while it is held: a disk that hangs. */
 void sim_hold_disk(struct sim *s, uint32_t node, bool held);
+/* A backup of what is on the disk, and going back to it (of a node that is down). */
+void sim_keep_image(struct sim *s, uint32_t node);
+bool sim_has_image(const struct sim *s, uint32_t node);
+void sim_restore_image(struct sim *s, uint32_t node);
+uint32_t sim_add_copy(struct sim *s, uint32_t of); /* a node, not started, on a copy of the other's disk */
 /* In one of its next steps, between two actions, the process is killed or the power goes out. */
 void sim_blow(struct sim *s, uint32_t node, bool power, uint32_t actions);
 uint32_t sim_add_node(struct sim *s); /* its number; not started */

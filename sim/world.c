@@ -196,30 +196,37 @@ void sim_event(struct sim *s, uint32_t node, struct event *event)
 
 /* --- lives --- */
 
-bool sim_try_start(struct sim *s, uint32_t node)
+static enum err start(struct sim *s, uint32_t node)
 {
     struct machine *m = sim_machine(s, node);
     struct actions actions = { 0 };
     sim_moment(s, node, "start", 0, 0);
-    if (machine_start(s, node) != ERR_OK) {
+    enum err err = machine_start(s, node);
+    if (err != ERR_OK) {
         bool dark = disk_is_dark(m->disk);
         if (dark)
             disk_restart(m->disk);
         else
             disk_kill(m->disk);
         oracle_ended(s, node, dark ? END_POWER : END_KILL);
-        return false;
+        return err;
     }
     REQUIRE(node_start(m->node, sim_node_ms(s, node), wall_ms(s, m), &actions) == ERR_OK);
     oracle_started(s, node);
     carry_out(s, node, &actions);
     arm(s, node);
-    return true;
+    return ERR_OK;
+}
+
+bool sim_try_start(struct sim *s, uint32_t node)
+{
+    return start(s, node) == ERR_OK;
 }
 
 void sim_start(struct sim *s, uint32_t node)
 {
-    REQUIRE(sim_try_start(s, node));
+    enum err err = start(s, node);
+    if (err != ERR_OK) oracle_fail(s, node, "RECOVERED", "it does not start: %s", err_text(err));
 }
 
 void sim_start_all(struct sim *s)
@@ -242,6 +249,10 @@ void sim_end(struct sim *s, uint32_t node, enum end how)
 
 void sim_kill(struct sim *s, uint32_t node)
 {
+    if (disk_is_dark(sim_machine(s, node)->disk)) { /* the power went out in an operation that nobody waited for */
+        sim_power_cut(s, node);
+        return;
+    }
     sim_end(s, node, END_KILL);
     disk_kill(sim_machine(s, node)->disk);
 }
@@ -259,9 +270,43 @@ void sim_lose_disk(struct sim *s, uint32_t node)
     struct machine *m = sim_machine(s, node);
     REQUIRE(!m->up);
     disk_free(m->disk);
+    disk_free(m->image);
+    m->image = NULL; /* who lost a disk has no backup either: DISK_OLD is another story */
     m->disk = disk_new(random_u64(&s->random), 0);
     s->disks_lost++;
     oracle_ended(s, node, END_LOST);
+}
+
+void sim_keep_image(struct sim *s, uint32_t node)
+{
+    struct machine *m = sim_machine(s, node);
+    disk_free(m->image);
+    m->image = disk_clone(m->disk, random_u64(&s->random));
+}
+
+bool sim_has_image(const struct sim *s, uint32_t node)
+{
+    return sim_machine(s, node)->image != NULL;
+}
+
+void sim_restore_image(struct sim *s, uint32_t node)
+{
+    struct machine *m = sim_machine(s, node);
+    REQUIRE(!m->up && m->image);
+    disk_restore(m->disk, m->image);
+    oracle_ended(s, node, END_OLD);
+    s->disks_old++;
+}
+
+uint32_t sim_add_copy(struct sim *s, uint32_t of)
+{
+    uint32_t node = sim_add_node(s);
+    struct machine *m = sim_machine(s, node);
+    disk_free(m->disk);
+    m->disk = disk_clone(sim_machine(s, of)->disk, random_u64(&s->random));
+    oracle_ended(s, node, END_COPIED);
+    s->disks_copied++;
+    return node;
 }
 
 void sim_pause(struct sim *s, uint32_t node)
@@ -466,6 +511,7 @@ static void machine_free(struct sim *s, uint32_t node)
     struct machine *m = sim_machine(s, node);
     sim_end(s, node, END_KILL);
     disk_free(m->disk);
+    disk_free(m->image);
     ledger_release(&m->ledger);
     free(m->jobs);
     free(m->held);

@@ -33,7 +33,7 @@ struct machine {
     bool outside;  /* of those that are healed: nothing is asked of it */
     uint32_t life; /* rises with each start and end */
     char name[24];
-    struct disk *disk;
+    struct disk *disk, *image; /* image: an earlier state of the disk, kept to go back to */
     struct node *node;
     struct journal *journal;
     struct stats stats;
@@ -78,8 +78,9 @@ struct sim {
     struct network network;
     struct registry registry;
     uint64_t operations; /* ids of operations, from 1 */
-    uint32_t disks_lost;
-    bool lossy; /* answered increments may be lost by right: a disk was, or power under `async` */
+    uint32_t disks_lost, disks_old, disks_copied;
+    uint32_t starts_since_fork; /* each can end up with a replica id of its own */
+    bool lossy;                 /* answered increments may be lost by right: a disk was, or power under `async` */
     uint32_t audit_next;
     const struct shared *frame_checked; /* in this step: the same one goes to several peers */
     uint8_t *torn;                      /* by counter; oracle_rest.c */
