@@ -9,8 +9,9 @@
 static const struct scenario scenarios[] = {
     { "SIM-1a", "a counter written to during every sync is seen elsewhere", story_hot_counter },
     { "SIM-1b", "a version under way does not hide the durable one", story_hidden_entry },
-    { "SIM-2", "waits for forks of replicas: a disk goes back in time", NULL },
-    { "SIM-2b", "waits for forks of replicas: ... and others meet before its owner", NULL },
+    { "SIM-2", "a disk goes back in time, and its node writes on before it is told", story_disk_goes_back },
+    { "SIM-2b", "... and others meet before its owner does", story_others_meet_first },
+    { "SIM-2c", "a disk is copied, and both nodes count", story_disk_is_copied },
     { "SIM-3", "tiny frames, lost, repeated and swapped", story_tiny_frames },
     { "SIM-4", "late frames, and those of earlier connections", story_old_frames },
     { "SIM-5", "bytes at rest are constant beside dead and retired replicas", story_idle_constant },

@@ -25,6 +25,9 @@ void story_old_frames(uint64_t seed, struct tally *tally);
 void story_everything_twice(uint64_t seed, struct tally *tally);
 void story_failed_sync(uint64_t seed, struct tally *tally);
 void story_crash_after_word(uint64_t seed, struct tally *tally);
+void story_disk_goes_back(uint64_t seed, struct tally *tally);
+void story_others_meet_first(uint64_t seed, struct tally *tally);
+void story_disk_is_copied(uint64_t seed, struct tally *tally);
 void story_own_history_lost(uint64_t seed, struct tally *tally);
 
 /* stories_cluster.c: members, links, time */

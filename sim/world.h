@@ -103,10 +103,14 @@ static inline struct machine *sim_machine(const struct sim *s, uint32_t node)
 /* world.c */
 void sim_schedule(struct sim *s, const struct happening *h);
 void sim_event(struct sim *s, uint32_t node, struct event *event);
+void sim_carry_out(struct sim *s, uint32_t node, struct actions *actions);
+void sim_arm(struct sim *s, uint32_t node); /* its next wake-up */
+uint64_t sim_wall_ms(const struct sim *s, uint32_t node);
 uint32_t sim_random(struct sim *s, uint32_t up_to);
 uint64_t sim_node_ms(const struct sim *s, uint32_t node);
 void sim_moment(struct sim *s, uint32_t node, const char *what, uint64_t a, uint64_t b);
 
+/* lives.c */
 void sim_end(struct sim *s, uint32_t node, enum end how);
 
 /* machine.c */
