@@ -8,7 +8,6 @@
 #include "sim/scenarios.h"
 
 #include "base/err.h"
-#include "sim/oracle.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -26,13 +25,12 @@
 #define TABLE_COMPLETE_AT 200u /* runs from which on nothing may be missing in the table */
 
 struct place {
-    uint64_t seed; /* at work on; 0: none */
-    struct tally tally;
+    uint64_t seed;             /* at work on; 0: none */
+    struct tally tally, again; /* again: of the run that shows that a seed repeats itself */
 };
 
 static struct place *places; /* shared, one for each process */
-static const char *scenario_at_work;
-static double cpu_before; /* of whoever was this process's program before */
+static double cpu_before;    /* of whoever was this process's program before */
 
 static double seconds_now(void)
 {
@@ -50,29 +48,23 @@ static double cpu_seconds(int who)
 
 /* --- one process --- */
 
-/* The process is about to die of SIGABRT or the like; what it can still say is worth more than being safe here. */
-static void on_crash(int number)
+static void run_one(const struct sim_arguments *a, struct place *p)
 {
-    signal(number, SIG_DFL);
-    if (run_current()) sim_tell_moments(run_current());
-    raise(number);
-}
-
-static void run_one(const struct sim_arguments *a, uint64_t seed, struct tally *tally)
-{
+    uint64_t seed = p->seed;
     struct run_options options = {
-        .seed = seed, .nodes = a->nodes, .length_s = a->length_s, .tells = a->trace, .tally = tally
+        .seed = seed, .nodes = a->nodes, .length_s = a->length_s, .tells = a->trace, .tally = &p->tally
     };
     uint64_t trace = run_seed(&options);
     if (a->trace || a->count == 1) printf("seed %" PRIu64 " trace %016" PRIx64 "\n", seed, trace);
     if (seed % REPEAT_EVERY != 0) return;
-    struct tally again = { 0 };
-    options.tally = &again;
+    options.tally = &p->again;
+    p->again.last.count = 0;
     if (run_seed(&options) != trace) {
         fprintf(stderr, "sim: seed %" PRIu64 " does not repeat itself\n", seed);
         abort();
     }
-    tally->checks[CHECK_REPEATED]++;
+    p->tally.checks[CHECK_REPEATED]++;
+    p->again.last.count = 0;
 }
 
 static void run_scenarios(const struct sim_arguments *a, uint64_t seed, uint32_t from, uint32_t step,
@@ -81,22 +73,18 @@ static void run_scenarios(const struct sim_arguments *a, uint64_t seed, uint32_t
     for (uint32_t i = from; i < scenarios_count(); i += step) {
         const struct scenario *scenario = scenario_at(i);
         if (!scenario->run || (a->scenario && strcmp(a->scenario, scenario->name) != 0)) continue;
-        scenario_at_work = scenario->name;
         scenario->run(seed, tally);
         tally->scenarios[i]++;
     }
-    scenario_at_work = NULL;
 }
 
 static void work(const struct sim_arguments *a, uint32_t job)
 {
     struct place *p = &places[job];
-    signal(SIGABRT, on_crash);
-    signal(SIGSEGV, on_crash);
     double until = seconds_now() + a->minutes * 60.0;
     for (uint64_t i = job; a->minutes > 0 ? seconds_now() < until : i < a->count; i += a->jobs) {
         p->seed = a->first + i;
-        if (!a->scenario) run_one(a, p->seed, &p->tally);
+        if (!a->scenario) run_one(a, p);
     }
     p->seed = a->first;
     if (a->scenario || a->count >= TABLE_COMPLETE_AT || a->minutes > 0)
@@ -118,6 +106,8 @@ static uint32_t job_of(const pid_t *children, uint32_t jobs, pid_t pid)
 
 static void say_how_to_repeat(const struct sim_arguments *a, uint32_t job)
 {
+    bool was_again = places[job].again.last.count > 0;
+    moments_print(was_again ? &places[job].again.last : &places[job].tally.last);
     fprintf(stderr, "FAILED; repeat with: ./dev sim --seed %" PRIu64, places[job].seed);
     if (a->nodes) fprintf(stderr, " --nodes %u", a->nodes);
     if (a->length_s) fprintf(stderr, " --length %u", a->length_s);

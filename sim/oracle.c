@@ -12,22 +12,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static const struct moment *moment_back(const struct sim *s, uint64_t back)
-{
-    return &s->moments[(s->moments_count - back) % MOMENTS];
-}
-
-void sim_tell_moments(const struct sim *s)
-{
-    uint64_t count = s->moments_count < 50 ? s->moments_count : 50;
-    fprintf(stderr, "the last %llu moments:\n", (unsigned long long)count);
-    for (uint64_t back = count; back > 0; back--) {
-        const struct moment *m = moment_back(s, back);
-        fprintf(stderr, "%9llu n%-3u %-24s %llu %llu\n", (unsigned long long)m->at_ms, m->node, m->what,
-                (unsigned long long)m->a, (unsigned long long)m->b);
-    }
-}
-
 void oracle_fail(struct sim *s, uint32_t node, const char *check, const char *format, ...)
 {
     va_list arguments;
@@ -38,7 +22,7 @@ void oracle_fail(struct sim *s, uint32_t node, const char *check, const char *fo
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
-    abort(); /* whoever runs this shows the last moments */
+    abort(); /* whoever runs this has the last moments in the tally */
 }
 
 /* --- reading blocks --- */

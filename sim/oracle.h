@@ -79,7 +79,6 @@ struct ledger {
 _Noreturn void oracle_fail(struct sim *s, uint32_t node, const char *check, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-void sim_tell_moments(const struct sim *s); /* on standard error */
 void ledger_release(struct ledger *l);
 
 /* clients.c: what clients do and are told */

@@ -34,6 +34,17 @@ void tally_add(struct tally *to, const struct tally *from)
     if (from->converged_ms_max > to->converged_ms_max) to->converged_ms_max = from->converged_ms_max;
 }
 
+void moments_print(const struct moments *m)
+{
+    uint64_t count = m->count < 50 ? m->count : 50;
+    fprintf(stderr, "the last %" PRIu64 " moments:\n", count);
+    for (uint64_t i = m->count - count; i < m->count; i++) {
+        const struct moment *moment = &m->items[i % MOMENTS];
+        fprintf(stderr, "%9" PRIu64 " n%-3u %-24s %" PRIu64 " %" PRIu64 "\n", moment->at_ms, moment->node, moment->what,
+                moment->a, moment->b);
+    }
+}
+
 /* 1 if it should have occurred and did not. */
 static uint32_t row(const char *name, uint64_t count, const char *text, bool expected)
 {

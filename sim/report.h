@@ -87,14 +87,29 @@ enum fault { FAULT_LIST(X) FAULT_COUNT };
 
 #define SCENARIOS_MAX 48u
 
+/* The last things that happened, for whoever has to find out why. */
+#define MOMENTS 64u
+struct moment {
+    uint64_t at_ms;
+    uint32_t node;
+    const char *what;
+    uint64_t a, b;
+};
+struct moments {
+    struct moment items[MOMENTS];
+    uint64_t count;
+};
+
 struct tally {
     uint64_t checks[CHECK_COUNT], faults[FAULT_COUNT], forces[FORCE_COUNT], scenarios[SCENARIOS_MAX];
     uint64_t runs, node_ms, events, increments, reads;
     uint64_t converged_ms_max;
+    struct moments last;
 };
 
 const char *fault_name(enum fault fault);
 void tally_add(struct tally *to, const struct tally *from);
+void moments_print(const struct moments *m); /* on standard error */
 /* The table on standard output. Returns the number of things that should have occurred and did not. */
 uint32_t tally_print(const struct tally *t);
 

@@ -20,18 +20,6 @@
 #define PLACE_BYTES_MOST 40u              /* a place and the room of a row that has doubled */
 #define CONTROL_BYTES_PER_SECOND_MAX 400u /* for each peer: heartbeats and their answers, now and then a question */
 
-static struct sim *current;
-
-struct sim *run_current(void)
-{
-    return current;
-}
-
-void run_watch(struct sim *s)
-{
-    current = s;
-}
-
 uint32_t run_draw(struct run *r, uint32_t below)
 {
     return (uint32_t)random_below(&r->random, below);
@@ -301,7 +289,6 @@ uint64_t run_seed(const struct run_options *options)
     faults_draw(&r);
     forces_draw(&r);
     if (options->shape) options->shape(&r);
-    current = r.sim;
     if (options->tells) tell_conditions(&r);
     be_unsafe(&r);
     choose_healed(&r);
@@ -315,7 +302,6 @@ uint64_t run_seed(const struct run_options *options)
     check_memory(&r);
     uint64_t trace = sim_trace(r.sim);
     r.sim->tally->runs++;
-    current = NULL;
     sim_free(r.sim);
     return trace;
 }
@@ -327,11 +313,9 @@ void run_speed(uint64_t seed, uint32_t seconds, struct tally *tally)
     r.sim = sim_new(&(struct sim_options){
         .nodes = 5, .seed = seed, .latency_ms_max = 2, .sync_ms_max = 8, .segment_bytes = 1u << 20 });
     r.sim->tally = tally;
-    current = r.sim;
     sim_plan(r.sim, planned, &r);
     sim_start_all(r.sim);
     sim_plan_at(r.sim, 1, PLAN_CLIENT, 0);
     sim_run_ms(r.sim, seconds * 1000u);
-    current = NULL;
     sim_free(r.sim);
 }

@@ -43,9 +43,7 @@ struct run {
 uint64_t run_seed(const struct run_options *options);
 /* The same load without faults, for the figure of speed: five nodes, 100 increments a second each, 1,000 counters. */
 void run_speed(uint64_t seed, uint32_t seconds, struct tally *tally);
-struct sim *run_current(void); /* for whoever reports a crash; NULL between runs */
 
-void run_watch(struct sim *s); /* it is the current one; NULL: none is */
 uint32_t run_draw(struct run *r, uint32_t below);
 
 #endif

@@ -12,14 +12,12 @@ struct sim *story_begin(const struct sim_options *options, struct tally *tally)
 {
     struct sim *s = sim_new(options);
     s->tally = tally;
-    run_watch(s);
     sim_start_all(s);
     return s;
 }
 
 void story_end(struct sim *s)
 {
-    run_watch(NULL);
     sim_free(s);
 }
 

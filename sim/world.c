@@ -23,7 +23,8 @@ void sim_schedule(struct sim *s, const struct happening *h)
 
 void sim_moment(struct sim *s, uint32_t node, const char *what, uint64_t a, uint64_t b)
 {
-    s->moments[s->moments_count++ % MOMENTS] = (struct moment){ s->now_ms, node, what, a, b };
+    struct moments *last = &s->tally->last;
+    last->items[last->count++ % MOMENTS] = (struct moment){ s->now_ms, node, what, a, b };
     if (s->tells)
         printf("%9llu n%-3u %-24s %llu %llu\n", (unsigned long long)s->now_ms, node, what, (unsigned long long)a,
                (unsigned long long)b);

@@ -59,15 +59,6 @@ struct machine {
     char *peers;
 };
 
-/* The last things that happened, for whoever has to find out why. */
-#define MOMENTS 64u
-struct moment {
-    uint64_t at_ms;
-    uint32_t node;
-    const char *what;
-    uint64_t a, b;
-};
-
 struct sim {
     struct sim_options options;
     struct random random;
@@ -91,8 +82,6 @@ struct sim {
     sim_planner *planner;
     void *planner_context;
     bool tells; /* every moment on standard output */
-    struct moment moments[MOMENTS];
-    uint64_t moments_count;
 };
 
 static inline struct machine *sim_machine(const struct sim *s, uint32_t node)
