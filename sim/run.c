@@ -163,6 +163,15 @@ static void mend_between(struct sim *s)
     network_mended(s);
 }
 
+static bool is_stopping(struct sim *s, uint32_t node)
+{
+    if (!sim_is_up(s, node)) return false;
+    const struct view *view = sim_view(s, node);
+    bool stopping = view->stopping;
+    view_drop(view);
+    return stopping;
+}
+
 /* The nodes that are not `outside` are healed; the others stay as dead as they are, or are cut off. */
 static void heal(struct run *r)
 {
@@ -177,7 +186,7 @@ static void heal(struct run *r)
         m->blow = BLOW_NONE;
         disk_calm(m->disk);
         sim_resume(s, i);
-        /* A disk that was to break in the middle of something has done so by now, or will not. */
+        if (is_stopping(s, i)) sim_kill(s, i); /* it would be gone in a moment */
         if (!m->up) sim_start(s, i);
     }
     mend_between(s);
