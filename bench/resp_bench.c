@@ -40,7 +40,7 @@ static void bench_commit(struct bench *b)
     struct block_writer w;
     buffer_clear(&b->block);
     b->batch.count = 0;
-    block_begin(&w, &b->block, &(struct block_head){ BLOCK_DELTA, own, 1, b->seq, 0, 0 });
+    block_begin(&w, &b->block, &(struct block_head){ .kind = BLOCK_DELTA, .replica = own, .nonce = 1, .from = b->seq });
     REQUIRE(keyspace_take(b->fixture.service.keyspace, ++b->commit, b->seq + 1, &b->batch, &w) == ERR_OK);
     b->seq += b->batch.count;
     block_end(&w, b->seq);

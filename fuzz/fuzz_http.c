@@ -4,9 +4,7 @@
  * counters must be the same. What was answered is counted, so nothing is executed that nobody sees. */
 #include "test/unit/http_fixture.h"
 
-#include "base/random.h"
-
-#include <stdlib.h>
+#include "fuzz/harness.h"
 
 struct outcome {
     size_t consumed;
@@ -14,19 +12,15 @@ struct outcome {
     bool close;
 };
 
-/* Shows the session what it has not consumed of the first len bytes, in memory that ends with them, until it wants
- * more. */
+/* Shows the session what it has not consumed of the first len bytes, until it wants more. */
 static void show(struct world *w, struct bytes input, size_t len, struct outcome *outcome)
 {
     size_t consumed;
     do {
         size_t shown = len - outcome->consumed;
-        uint8_t *copy = malloc(shown + !shown);
-        REQUIRE(copy);
-        if (shown > 0) memcpy(copy, input.ptr + outcome->consumed, shown);
         struct session_result result;
-        http_session_feed(w->session, bytes_of(copy, shown), &w->out, &result);
-        free(copy);
+        struct bytes view = fence_copy(0, bytes_of(input.ptr + outcome->consumed, shown));
+        http_session_feed(w->session, view, &w->out, &result);
         consumed = result.consumed;
         REQUIRE(consumed <= shown && !w->out.failed);
         outcome->consumed += consumed;
@@ -42,17 +36,11 @@ static void world_start(struct world *w)
     w->verify_at_once = true;
 }
 
-/* In pieces of random sizes, one byte each when the first byte of the input was 0. */
-static void show_cut(struct world *w, struct bytes input, uint8_t seed, struct outcome *outcome)
+static void show_cut(struct world *w, struct bytes input, uint8_t how, struct outcome *outcome)
 {
-    struct random random;
-    random_init(&random, seed);
-    const size_t step_max = seed == 0 ? 1 : 1 + input.len / (1 + seed % 8u);
-    for (size_t shown = 0; shown < input.len && !outcome->close;) {
-        shown += 1 + (size_t)random_below(&random, step_max);
-        if (shown > input.len) shown = input.len;
-        show(w, input, shown, outcome);
-    }
+    struct cuts cuts;
+    cuts_init(&cuts, how, input.len);
+    while (cuts.at < input.len && !outcome->close) show(w, input, cuts_next(&cuts), outcome);
 }
 
 static void require_same(const struct world *a, const struct world *b)
@@ -63,8 +51,6 @@ static void require_same(const struct world *a, const struct world *b)
         REQUIRE(stats_get(&a->stats, (enum stats_item)stat) == stats_get(&b->stats, (enum stats_item)stat));
     }
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

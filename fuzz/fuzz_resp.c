@@ -4,9 +4,7 @@
  * connection and the counters must be the same. */
 #include "test/unit/resp_fixture.h"
 
-#include "base/random.h"
-
-#include <stdlib.h>
+#include "fuzz/harness.h"
 
 struct twin {
     struct resp_fixture fixture;
@@ -29,17 +27,13 @@ static void twin_release(struct twin *t)
     resp_fixture_release(&t->fixture);
 }
 
-/* Shows the session the first len bytes of input, in memory that ends with them. */
+/* Shows the session what it has not consumed of the first len bytes. */
 static void twin_show(struct twin *t, struct bytes input, size_t len)
 {
     size_t from = t->outcome.consumed;
-    uint8_t *copy = malloc(len - from + (len == from));
-    REQUIRE(copy);
-    if (len > from) memcpy(copy, input.ptr + from, len - from);
     t->outcome.consumed = 0;
-    resp_feed_all(t->session, bytes_of(copy, len - from), &t->outcome);
+    resp_feed_all(t->session, fence_copy(0, bytes_of(input.ptr + from, len - from)), &t->outcome);
     t->outcome.consumed += from;
-    free(copy);
 }
 
 /* CLIENT INFO shows how much is buffered, which does depend on the cuts. */
@@ -52,24 +46,17 @@ static bool shows_buffers(struct bytes replies)
     return false;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct twin whole, split;
     if (size == 0) return 0;
     struct bytes input = bytes_of(data + 1, size - 1);
-    struct random random;
-    random_init(&random, data[0]);
     twin_init(&whole);
     twin_init(&split);
     twin_show(&whole, input, input.len);
-    const size_t step_max = data[0] == 0 ? 1 : 1 + input.len / (1 + data[0] % 8u);
-    for (size_t shown = 0; shown < input.len && !split.outcome.close;) {
-        shown += 1 + random_below(&random, step_max);
-        if (shown > input.len) shown = input.len;
-        twin_show(&split, input, shown);
-    }
+    struct cuts cuts;
+    cuts_init(&cuts, data[0], input.len);
+    while (cuts.at < input.len && !split.outcome.close) twin_show(&split, input, cuts_next(&cuts));
     REQUIRE(whole.outcome.close == split.outcome.close);
     REQUIRE(whole.outcome.close || whole.outcome.consumed == split.outcome.consumed);
     REQUIRE(whole.outcome.gate == split.outcome.gate);

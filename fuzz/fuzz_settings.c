@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input's lines are a command line, those behind an empty line the environment. Whatever they are, either all
- * settings keep their promises or one printable line says why not. */
+ * settings keep their promises or one printable line says why not. The last of the lines ends at an unmapped page. */
 #include "server/settings.h"
 #include "server/text.h"
 
+#include "fuzz/harness.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #define WORDS_MAX 64
 
@@ -44,9 +45,19 @@ static void check_endpoint(const struct endpoint *e)
     REQUIRE(again.port == e->port);
 }
 
+static void check_help(void)
+{
+    struct buffer out = { 0 };
+    settings_help(&out);
+    REQUIRE(buffer_end(&out) == ERR_OK);
+    for (size_t i = 0; i < out.len; i++) REQUIRE(out.ptr[i] == '\n' || (out.ptr[i] >= ' ' && out.ptr[i] <= '~'));
+    buffer_release(&out);
+}
+
 static void check_settings(const struct settings *s)
 {
     struct endpoint peer;
+    if (s->wish == SETTINGS_HELP) check_help();
     if (s->wish != SETTINGS_SERVE) return;
     check_endpoint(&s->node);
     check_endpoint(&s->listen);
@@ -66,17 +77,16 @@ static void check_settings(const struct settings *s)
     REQUIRE(s->log_format <= LOG_JSON && s->log_level <= LOG_DEBUG);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct words words = { .argc = 0 };
     struct settings settings;
-    char error[SETTINGS_ERROR_BYTES], *text = malloc(size + 1);
-    REQUIRE(text);
-    if (size > 0) memcpy(text, data, size);
-    text[size] = '\0';
-    split(text, &words);
+    char error[SETTINGS_ERROR_BYTES];
+    struct buffer text = { 0 };
+    buffer_bytes(&text, bytes_of(data, size));
+    buffer_u8(&text, 0);
+    REQUIRE(buffer_end(&text) == ERR_OK);
+    split((char *)fence_copy(0, buffer_view(&text)).ptr, &words);
     enum err err = settings_parse(words.argc, words.argv, words.environment, &settings, error);
     REQUIRE(err == ERR_OK || err == ERR_INVALID);
     if (err == ERR_OK) {
@@ -85,6 +95,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         check_line(error);
     }
-    free(text);
+    buffer_release(&text);
     return 0;
 }

@@ -147,3 +147,30 @@ void sim_seed(struct sim *s, uint32_t node, const char *address)
     event.as.seed.address = address;
     sim_event(s, node, &event);
 }
+
+/* --- orders --- */
+
+static void order(struct sim *s, uint32_t node, enum order_kind kind, const char *name)
+{
+    struct event event = { .kind = EVENT_ORDER };
+    sim_machine(s, node)->orders_answered = 0;
+    event.as.order.kind = kind;
+    event.as.order.name = bytes_of_text(name);
+    sim_event(s, node, &event);
+}
+
+void sim_forget(struct sim *s, uint32_t node, const char *member)
+{
+    order(s, node, ORDER_FORGET, member);
+}
+
+void sim_leave(struct sim *s, uint32_t node)
+{
+    order(s, node, ORDER_LEAVE, "");
+}
+
+bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_result)
+{
+    *ret_result = sim_machine(s, node)->order_result;
+    return sim_machine(s, node)->orders_answered > 0;
+}

@@ -51,6 +51,7 @@ static bool may_be_touched(enum frame_kind kind)
     case FRAME_REFUSE:
     case FRAME_PING:
     case FRAME_GOODBYE:
+    case FRAME_LEAVE:
         break;
     }
     return false;

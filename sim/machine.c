@@ -74,6 +74,9 @@ enum err machine_start(struct sim *s, uint32_t node)
         m->node = NULL;
         return err;
     }
+    if (report.holes > 0 && !s->damaged)
+        oracle_fail(s, node, "RECOVERED", "a hole in %s at %llu", report.hole[0].file,
+                    (unsigned long long)report.hole[0].offset);
     m->up = true;
     m->paused = false;
     m->appended = m->written = m->synced = 0;

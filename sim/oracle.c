@@ -176,6 +176,7 @@ static void append_boot(struct sim *s, uint32_t node, struct bytes record, uint6
     uint64_t nonce = reader_u64(&r), after = reader_u64(&r);
     if (reader_end(&r) != ERR_OK || registry_line(&s->registry, &id) != l->own)
         oracle_fail(s, node, "BOOT_FIRST", "a record of its boot that is not its own");
+    if (line_boot_find(&s->registry.lines[l->own], nonce) != UINT32_MAX) return; /* said again */
     l->boot_append = number;
     sim_moment(s, node, "boot of line, after", l->own, after);
     line_boot(&s->registry.lines[l->own], nonce, after);
@@ -354,14 +355,14 @@ void oracle_ended(struct sim *s, uint32_t node, enum end how)
     if (how > l->ended) l->ended = how;
     if (how == END_OLD && s->disks_old > 0) s->lossy = true; /* what of whom is gone is not followed any more */
     if (how == END_LOST || (how == END_POWER && s->options.async)) s->lossy = true;
-    if (how != END_KILL && l->shown) memset(l->shown, 0, l->counters_cap * sizeof *l->shown);
+    if ((how != END_KILL || s->damaged) && l->shown) memset(l->shown, 0, l->counters_cap * sizeof *l->shown);
 }
 
 void oracle_started(struct sim *s, uint32_t node)
 {
     enum end ended = sim_machine(s, node)->ledger.ended;
     if (ended == END_OLD || ended == END_COPIED) oracle_forked(s, node);
-    if (s->disks_old + s->disks_copied > 0) s->starts_since_fork++;
+    if (s->disks_old + s->disks_copied > 0 || s->damaged) s->starts_since_fork++;
     if (s->options.unchecked) return;
     oracle_take_recovered(s, node);
 }

@@ -109,6 +109,7 @@ void oracle_nonce_is_true(struct sim *s, uint32_t node, uint32_t line, uint64_t 
 /* oracle_fork.c: a disk went back in time or was copied, so that a replica has two histories. The registry knows one
  * of each: from now on a run is judged at rest, by what was answered. */
 void oracle_forked(struct sim *s, uint32_t node);
+void oracle_damaged(struct sim *s, uint32_t node); /* something on its disk is not what was written */
 
 /* oracle_frames.c: what a node says to others */
 void oracle_frame(struct sim *s, uint32_t node, struct bytes frame);

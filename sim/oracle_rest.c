@@ -22,7 +22,7 @@ static bool is_idle(struct sim *s, uint32_t node)
 
 /* A counter whose owner wrote it again beyond what anybody here knows of that owner. A delta leaves out what its sender
  * has superseded, so two nodes with one claim can hold different versions of it, or one none, until the owner is back:
- * equal vectors do not mean equal entries then. The core knows no way out yet (docs/BUGS_FOUND.md, 3); a torn
+ * equal vectors do not mean equal entries then. The core knows no way out yet (docs/BUGS_FOUND.md, s3); a torn
  * counter is not compared. */
 static bool is_torn(const struct sim *s, uint32_t counter)
 {

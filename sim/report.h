@@ -66,6 +66,8 @@ enum check { CHECK_LIST(X) CHECK_COUNT };
     X(PAUSE, "a process stands still")                                                                                 \
     X(STOP, "a process ends in order")                                                                                 \
     X(REMOVE, "a node is gone for good")                                                                               \
+    X(FORGET, "a node that is down is forgotten, for good or until it returns")                                        \
+    X(LEAVE, "a node leaves in good order, and may come back")                                                         \
     X(ADD, "a node is added")                                                                                          \
     X(DISK_LOST, "a node restarts with an empty disk")                                                                 \
     X(DISK_OLD, "a node restarts with an old disk")                                                                    \

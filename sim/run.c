@@ -163,13 +163,10 @@ static void mend_between(struct sim *s)
     network_mended(s);
 }
 
+/* In order, or to leave. */
 static bool is_stopping(struct sim *s, uint32_t node)
 {
-    if (!sim_is_up(s, node)) return false;
-    const struct view *view = sim_view(s, node);
-    bool stopping = view->stopping;
-    view_drop(view);
-    return stopping;
+    return sim_is_up(s, node) && keyspace_writes_refused(node_keyspace(sim_node(s, node))) == ERR_CLOSED;
 }
 
 /* The nodes that are not `outside` are healed; the others stay as dead as they are, or are cut off. */

@@ -15,7 +15,7 @@ static const struct scenario scenarios[] = {
     { "SIM-3", "tiny frames, lost, repeated and swapped", story_tiny_frames },
     { "SIM-4", "late frames, and those of earlier connections", story_old_frames },
     { "SIM-5", "bytes at rest are constant beside dead and retired replicas", story_idle_constant },
-    { "SIM-6", "waits for forget and leave: a forgotten member stays forgotten", NULL },
+    { "SIM-6", "a member forgotten at different times stays forgotten", story_forgotten_stays },
     { "SIM-7", "a dead node returns with increments nobody saw", story_dead_returns },
     { "SIM-8", "waits for resets: they clear what they saw, and no more", NULL },
     { "SIM-9", "records taken twice and in any order give the same", story_everything_twice },

@@ -97,14 +97,18 @@ void sim_get(struct sim *s, uint32_t node, const char *name);
 int64_t sim_value(struct sim *s, uint32_t node, const char *name);
 void sim_seed(struct sim *s, uint32_t node, const char *address); /* as a join command */
 
+/* A person's order to the node; what came of the last one, once it is known. */
+void sim_forget(struct sim *s, uint32_t node, const char *member);
+void sim_leave(struct sim *s, uint32_t node);
+bool sim_is_ordered(const struct sim *s, uint32_t node, enum order_result *ret_result);
+/* Bytes that a node handed to its links so far. */
+uint64_t sim_bytes_sent(const struct sim *s, uint32_t node);
+
 struct node *sim_node(struct sim *s, uint32_t node);
 struct disk *sim_disk(struct sim *s, uint32_t node);
 const struct view *sim_view(struct sim *s, uint32_t node); /* give back with view_drop */
 /* The peer list as /peers shows it, as "n1:1 n2:1". */
 const char *sim_peers(struct sim *s, uint32_t node);
-
-/* Bytes that a node handed to its links so far. */
-uint64_t sim_bytes_sent(const struct sim *s, uint32_t node);
 
 /* All running nodes hold the same values and vectors, all durable, and every value is what the oracle allows. */
 bool sim_is_settled(struct sim *s);

@@ -32,6 +32,7 @@ void story_own_history_lost(uint64_t seed, struct tally *tally);
 
 /* stories_cluster.c: members, links, time */
 void story_idle_constant(uint64_t seed, struct tally *tally);
+void story_forgotten_stays(uint64_t seed, struct tally *tally);
 void story_dead_returns(uint64_t seed, struct tally *tally);
 void story_bulk_and_heartbeats(uint64_t seed, struct tally *tally);
 void story_paused_blames_nobody(uint64_t seed, struct tally *tally);

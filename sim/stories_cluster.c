@@ -45,6 +45,44 @@ void story_idle_constant(uint64_t seed, struct tally *tally)
     story_end(s);
 }
 
+static bool is_listed(struct sim *s, uint32_t by, const char *name)
+{
+    bool listed = false;
+    const struct view *view = sim_view(s, by);
+    for (uint32_t i = 0; i < view->members_count; i++)
+        listed |= strcmp(view->members[i].node, name) == 0 && view->members[i].state != MEMBER_LEFT;
+    view_drop(view);
+    return listed;
+}
+
+/* SIM-6: one is forgotten by each of the others at a time of its own, while one of those is away with the old list.
+ * What that one has heard must not bring the forgotten one back, and what it had counted stays. */
+void story_forgotten_stays(uint64_t seed, struct tally *tally)
+{
+    struct sim *s = story_begin(&(struct sim_options){ .nodes = 5, .seed = seed }, tally);
+    story_expect(s, sim_run_until(s, story_all_met, 3000), "they meet");
+    story_add(s, 4, "k", 10);
+    story_settle(s, 5000);
+    sim_kill(s, 4);
+    sim_run_ms(s, 10000);
+    for (uint32_t i = 0; i < 3; i++) sim_cut_both(s, 3, i);
+    sim_cut_both(s, 0, 1);
+    sim_cut_both(s, 0, 2);
+    sim_run_ms(s, 10000);
+    sim_forget(s, 0, "n4:1");
+    sim_run_ms(s, 30000);
+    sim_forget(s, 1, "n4:1");
+    sim_run_ms(s, 60000);
+    sim_mend_all(s);
+    sim_run_ms(s, RUN_AGREE_MS);
+    for (uint32_t i = 0; i < 4; i++) {
+        story_expect(s, !is_listed(s, i, "n4:1"), "the forgotten one is on no list");
+        story_expect(s, sim_value(s, i, "k") == 10, "what it had counted stays");
+    }
+    story_settle(s, 10000);
+    story_end(s);
+}
+
 /* SIM-7: a dead node's share is folded into others' by nobody here, so that it cannot be counted twice or forgotten:
  * both sides of a partition go on without it, and it comes back with increments that nobody had seen. */
 void story_dead_returns(uint64_t seed, struct tally *tally)

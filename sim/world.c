@@ -114,6 +114,10 @@ static void carry_out_one(struct sim *s, uint32_t node, struct action *a)
     case ACTION_NOTICE:
         note(s, node, &a->as.notice);
         break;
+    case ACTION_ORDERED:
+        sim_machine(s, node)->orders_answered++;
+        sim_machine(s, node)->order_result = a->as.ordered.result;
+        break;
     case ACTION_STOPPED:
         sim_kill(s, node); /* in order, but a process that ends leaves no more behind */
         break;
@@ -160,7 +164,7 @@ void sim_arm(struct sim *s, uint32_t node)
 static const char *event_name(enum event_kind kind)
 {
     static const char *const names[] = { "tick",    "dirty", "written", "synced",    "journal", "rotated", "snapshot",
-                                         "link up", "bytes", "sent",    "link down", "seed",    "stop" };
+                                         "link up", "bytes", "sent",    "link down", "seed",    "order",   "stop" };
     return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "event";
 }
 

@@ -57,6 +57,8 @@ struct machine {
     uint32_t notices[NOTICE_COUNT];
     struct notice notice_last[NOTICE_COUNT];
     char *peers;
+    uint32_t orders_answered;
+    enum order_result order_result; /* of the last */
 };
 
 struct sim {
@@ -71,6 +73,7 @@ struct sim {
     uint64_t operations; /* ids of operations, from 1 */
     uint32_t disks_lost, disks_old, disks_copied;
     uint32_t starts_since_fork; /* each can end up with a replica id of its own */
+    bool damaged;               /* some disk was, so that holes are no surprise */
     bool lossy;                 /* answered increments may be lost by right: a disk was, or power under `async` */
     uint32_t audit_next;
     const struct shared *frame_checked; /* in this step: the same one goes to several peers */

@@ -24,6 +24,7 @@
     X(commit_entries, "Own entries in those commits.")                                                                 \
     X(journal_bytes, "Bytes written to the journal.")                                                                  \
     X(journal_syncs, "Times the journal was synced to disk.")                                                          \
+    X(journal_holes, "Damaged places found in the journal at the start.")                                              \
     X(snapshots, "Snapshots finished.")                                                                                \
     X(peer_bytes_in, "Bytes received from peers.")                                                                     \
     X(peer_bytes_out, "Bytes sent to peers.")                                                                          \

@@ -41,28 +41,47 @@ static json_t *take_answer(const struct output *out, const struct question *q, c
     return value;
 }
 
-json_t *ask(const struct output *out, const struct question *question, bool *ret_missing)
+/* False after a message. */
+static bool call_node(const struct output *out, const struct question *q, struct answer *ret_answer)
 {
-    const struct question *q = question;
-    struct answer answer = { 0 };
     struct failure failure;
     char *body = q->body ? json_dumps(q->body, JSON_COMPACT) : NULL;
     if (q->body && !body) {
         output_complain(out, "%s", err_text(ERR_NOMEM));
-        return NULL;
+        return false;
     }
-    struct call call = { q->node, q->method, q->path, bytes_of_text(body ? body : ""),
-                         q->timeout_ms > 0 ? q->timeout_ms : CLIENT_TIMEOUT_MS };
-    enum err err = client_call(&call, &answer, &failure);
+    struct call call = { .node = q->node,
+                         .method = q->method,
+                         .path = q->path,
+                         .body = bytes_of_text(body ? body : ""),
+                         .timeout_ms = q->timeout_ms > 0 ? q->timeout_ms : CLIENT_TIMEOUT_MS,
+                         .waiting = q->waiting,
+                         .context = q->context };
+    enum err err = client_call(&call, ret_answer, &failure);
     free(body);
-    if (err != ERR_OK) {
-        bool unsure = failure.maybe_done && q->unsure_text;
-        output_complain(out, "%s%s%s", failure.text, unsure ? "; " : "", unsure ? q->unsure_text : "");
-        return NULL;
-    }
-    json_t *value = take_answer(out, q, &answer, ret_missing);
+    if (err == ERR_OK) return true;
+    bool unsure = failure.maybe_done && q->unsure_text;
+    output_complain(out, "%s%s%s", failure.text, unsure ? "; " : "", unsure ? q->unsure_text : "");
+    return false;
+}
+
+json_t *ask(const struct output *out, const struct question *question, bool *ret_missing)
+{
+    struct answer answer = { 0 };
+    if (!call_node(out, question, &answer)) return NULL;
+    json_t *value = take_answer(out, question, &answer, ret_missing);
     buffer_release(&answer.body);
     return value;
+}
+
+bool ask_done(const struct output *out, const struct question *question)
+{
+    struct answer answer = { 0 };
+    if (!call_node(out, question, &answer)) return false;
+    bool done = answer.status == 204;
+    if (!done) complain_status(out, question, &answer);
+    buffer_release(&answer.body);
+    return done;
 }
 
 const char *ask_text(const json_t *object, const char *member)

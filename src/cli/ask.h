@@ -13,7 +13,12 @@ struct question {
     uint32_t timeout_ms;     /* 0: CLIENT_TIMEOUT_MS */
     const char *unsure_text; /* for a request that may have been carried out although no answer came; NULL: none */
     bool may_be_missing;     /* 404 is not worth a message */
+    client_waiting *waiting; /* as in struct call */
+    void *context;
 };
+
+/* Whether the answer was 204, which has no body; false after a message. */
+MUST_USE bool ask_done(const struct output *out, const struct question *question);
 
 /* The answer's body if the status was 200; NULL after a message, or with *ret_missing after a 404 that may be. */
 MUST_USE json_t *ask(const struct output *out, const struct question *question, bool *ret_missing);

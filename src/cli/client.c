@@ -202,13 +202,25 @@ static enum err parse(struct exchange *x, const char *input, size_t len)
     return ERR_OK;
 }
 
+/* Whether something came before the deadline. */
+static bool wait_for_answer(struct exchange *x)
+{
+    for (uint32_t waited_s = 1;; waited_s++) {
+        uint64_t now = now_ms();
+        bool is_last = !x->call->waiting || x->deadline_ms <= now + 1000;
+        if (wait_until(x->fd, POLLIN, is_last ? x->deadline_ms : now + 1000)) return true;
+        if (is_last) return false;
+        x->call->waiting(x->call->context, waited_s);
+    }
+}
+
 static enum err exchange_receive(struct exchange *x)
 {
     char input[READ_BYTES];
     const char *node = x->call->node->text;
     while (!x->complete) {
         /* The time is looked at even when there is always something to read. */
-        if (now_ms() >= x->deadline_ms || !wait_until(x->fd, POLLIN, x->deadline_ms)) {
+        if (now_ms() >= x->deadline_ms || !wait_for_answer(x)) {
             return fail(x, "no whole answer from %s within %" PRIu32 " s", node, x->call->timeout_ms / 1000);
         }
         ssize_t len = recv(x->fd, input, sizeof input, 0);

@@ -15,11 +15,16 @@
 #define CLIENT_BODY_BYTES_MAX (1u << 20)
 #define CLIENT_HEAD_BYTES_MAX (64u << 10)
 
+/* Called for each whole second in which no answer has come. */
+typedef void client_waiting(void *context, uint32_t waited_s);
+
 struct call {
     const struct endpoint *node;
     const char *method, *path; /* the path as it goes over the wire */
     struct bytes body;         /* JSON, or empty */
     uint32_t timeout_ms;
+    client_waiting *waiting; /* NULL: nobody wants to know */
+    void *context;           /* for waiting */
 };
 
 struct answer {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verbs about nodes: peers, join, status. */
+/* The verbs about nodes: peers, join, forget, leave, status. */
 #include "cli/ask.h"
 #include "cli/verbs.h"
 #include "server/text.h"
@@ -59,6 +59,54 @@ int verb_join(const struct options *o, struct output *out)
         ask_nodes(o, out, &(struct question){ .node = &o->node, .method = "POST", .path = "/join", .body = body });
     json_decref(body);
     return status;
+}
+
+/* Forget and leave */
+
+#define LEAVE_TIMEOUT_MS 15000 /* the node itself gives its peers ten seconds */
+
+static int show_gone(const struct options *o, struct output *out, const char *node)
+{
+    if (o->json) {
+        json_t *gone = json_pack("{s:s,s:s}", "node", node, "state", "left");
+        if (!gone) return EXIT_FAILED;
+        output_json(out, gone);
+        json_decref(gone);
+    } else {
+        output_shown(out, bytes_of_text(node));
+        buffer_text(&out->text, " is no member any more\n");
+    }
+    return EXIT_OK;
+}
+
+int verb_forget(const struct options *o, struct output *out)
+{
+    struct buffer path = { 0 };
+    buffer_text(&path, "/v1/cluster/members/");
+    client_escape(&path, bytes_of_text(o->words[0]));
+    buffer_u8(&path, '\0');
+    int status = EXIT_FAILED;
+    if (o->words[0][0] == '\0') {
+        output_complain(out, "NODE: the name of a member is missing");
+        status = EXIT_USAGE;
+    } else if (buffer_end(&path) != ERR_OK) {
+        output_complain(out, "%s", err_text(ERR_NOMEM));
+    } else {
+        struct question q = { .node = &o->node, .method = "DELETE", .path = (const char *)path.ptr };
+        if (ask_done(out, &q)) status = show_gone(o, out, o->words[0]);
+    }
+    buffer_release(&path);
+    return status;
+}
+
+int verb_leave(const struct options *o, struct output *out)
+{
+    struct question q = { .node = &o->node,
+                          .method = "POST",
+                          .path = "/v1/cluster/leave",
+                          .timeout_ms = LEAVE_TIMEOUT_MS,
+                          .unsure_text = "it may have left or not" };
+    return ask_done(out, &q) ? show_gone(o, out, o->node.text) : EXIT_FAILED;
 }
 
 /* Status */

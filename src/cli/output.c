@@ -65,6 +65,15 @@ static void complain_show(struct buffer *line, struct bytes text)
     }
 }
 
+void output_progress(const char *text)
+{
+    static bool shown;
+    if (isatty(STDERR_FILENO) != 1 || (!text && !shown)) return;
+    fprintf(stderr, "\r\x1b[K%s", text ? text : "");
+    fflush(stderr);
+    shown = text != NULL;
+}
+
 void output_complain(const struct output *out, const char *format, ...)
 {
     char message[1024];
@@ -73,6 +82,7 @@ void output_complain(const struct output *out, const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    output_progress(NULL);
     buffer_text(&line, "quipu");
     if (out->verb) {
         buffer_text(&line, " ");
@@ -84,15 +94,6 @@ void output_complain(const struct output *out, const char *format, ...)
     /* Nobody is left to tell when standard error does not take it. */
     if (buffer_end(&line) == ERR_OK) (void)!write_all(STDERR_FILENO, buffer_view(&line));
     buffer_release(&line);
-}
-
-void output_progress(const char *text)
-{
-    static bool shown;
-    if (isatty(STDERR_FILENO) != 1 || (!text && !shown)) return;
-    fprintf(stderr, "\r\x1b[K%s", text ? text : "");
-    fflush(stderr);
-    shown = text != NULL;
 }
 
 static void buffer_shown(struct buffer *b, struct bytes text)

@@ -16,6 +16,8 @@ int verb_get(const struct options *o, struct output *out);
 int verb_incr(const struct options *o, struct output *out);
 int verb_peers(const struct options *o, struct output *out);
 int verb_join(const struct options *o, struct output *out);
+int verb_forget(const struct options *o, struct output *out);
+int verb_leave(const struct options *o, struct output *out);
 int verb_status(const struct options *o, struct output *out);
 int verb_verify(const struct options *o, struct output *out);
 

@@ -2,6 +2,7 @@
 /* The verb verify: asks one node who is there, then each of these for the digest of what it shows. */
 #include "cli/ask.h"
 #include "cli/verbs.h"
+#include "server/text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #define DIGEST_TIMEOUT_MS 60000 /* a node walks all its counters for it */
 #define MEMBERS_COUNT_MAX 1024
 #define PROGRESS_AFTER_S 1
+#define PROGRESS_BYTES 160
+#define NODE_SHOWN_BYTES 72
 
 struct verify {
     const struct options *o;
@@ -18,6 +21,8 @@ struct verify {
     json_t *members; /* of the answer in JSON */
     char digest[64]; /* the first that came; all others are compared with it */
     uint32_t asked, answered, different;
+    size_t members_done, members_count; /* of the list, for the line of progress */
+    const char *node;                   /* that is asked now */
 };
 
 static bool digest_is_valid(const char *digest)
@@ -45,6 +50,17 @@ static void note(struct verify *v, const char *node, const char *digest, int64_t
     if (json_array_append_new(v->members, member) != 0) v->out->text.failed = true;
 }
 
+/* One that is frozen holds us up for the whole time that a large one may take. */
+static void show_waiting(void *context, uint32_t waited_s)
+{
+    const struct verify *v = context;
+    char node[NODE_SHOWN_BYTES], text[PROGRESS_BYTES];
+    text_show(bytes_of_text(v->node), node, sizeof node);
+    snprintf(text, sizeof text, "asked %zu of %zu members; waiting for %s since %" PRIu32 " s", v->members_done,
+             v->members_count, node, waited_s);
+    output_progress(text);
+}
+
 static void ask_digest(struct verify *v, const char *node)
 {
     struct endpoint endpoint;
@@ -54,9 +70,13 @@ static void ask_digest(struct verify *v, const char *node)
     if (endpoint_parse(bytes_of_text(node), &endpoint) != ERR_OK) {
         output_complain(v->out, "a member's name is no address: %s", node);
     } else {
-        struct question q = {
-            .node = &endpoint, .method = "GET", .path = "/v1/verify", .timeout_ms = DIGEST_TIMEOUT_MS
-        };
+        struct question q = { .node = &endpoint,
+                              .method = "GET",
+                              .path = "/v1/verify",
+                              .timeout_ms = DIGEST_TIMEOUT_MS,
+                              .waiting = show_waiting,
+                              .context = v };
+        v->node = node;
         answer = ask(v->out, &q, &missing);
     }
     const char *digest = ask_text(answer, "digest");
@@ -72,13 +92,13 @@ static bool member_is_asked(const json_t *member)
     return ask_text(member, "node") && !(state && strcmp(state, "left") == 0);
 }
 
-static void show_progress(const struct timespec *began, size_t done, size_t count)
+static void show_progress(const struct verify *v, const struct timespec *began)
 {
     struct timespec now = { 0 };
-    char text[64];
+    char text[PROGRESS_BYTES];
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec - began->tv_sec <= PROGRESS_AFTER_S) return;
-    snprintf(text, sizeof text, "asked %zu of %zu members", done, count);
+    snprintf(text, sizeof text, "asked %zu of %zu members", v->members_done, v->members_count);
     output_progress(text);
 }
 
@@ -86,10 +106,10 @@ static void ask_all(struct verify *v, const json_t *members)
 {
     struct timespec began = { 0 };
     clock_gettime(CLOCK_MONOTONIC, &began);
-    size_t count = json_array_size(members);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *member = json_array_get(members, i);
-        show_progress(&began, i, count);
+    v->members_count = json_array_size(members);
+    for (; v->members_done < v->members_count; v->members_done++) {
+        const json_t *member = json_array_get(members, v->members_done);
+        show_progress(v, &began);
         if (member_is_asked(member)) ask_digest(v, ask_text(member, "node"));
     }
     output_progress(NULL);

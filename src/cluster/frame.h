@@ -30,7 +30,8 @@
     X(ASK, 9)      /* do you hear this member? */                                                                      \
     X(HEARD, 10)   /* yes or no */                                                                                     \
     X(GOODBYE, 11) /* I stop now and shall be back */                                                                  \
-    X(TRAIL, 12)   /* which boots wrote what I have of a replica */
+    X(TRAIL, 12)   /* which boots wrote what I have of a replica */                                                    \
+    X(LEAVE, 13)   /* I stop now and am no member any more */
 
 #define X(name, number) FRAME_##name = number,
 enum frame_kind { FRAME_KIND_LIST(X) };

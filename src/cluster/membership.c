@@ -87,6 +87,13 @@ static uint32_t strangers_count(const struct membership *m)
     return count;
 }
 
+/* A member that left is nobody to whoever dials its address. */
+static uint32_t find_counting(const struct membership *m, struct bytes name)
+{
+    uint32_t found = membership_find(m, name);
+    return found != MEMBER_NOBODY && member_counts(&m->members[found]) ? found : MEMBER_NOBODY;
+}
+
 enum err membership_contact(struct membership *m, struct bytes address, enum contact_kind kind, uint64_t now_ms)
 {
     REQUIRE(address_is_valid(address));
@@ -95,56 +102,147 @@ enum err membership_contact(struct membership *m, struct bytes address, enum con
         /* Somebody says that it is there: no need to wait out the delay. */
         if (c->link == 0 && c->next_ms > now_ms) c->next_ms = now_ms;
         if (kind < c->kind) c->kind = kind;
+        c->is_seed |= kind == CONTACT_SEED;
         return ERR_OK;
     }
     if (kind == CONTACT_STRANGER && strangers_count(m) >= STRANGERS_MAX) return ERR_TOO_LONG;
     enum err err = contact_place(m, &c);
     if (err != ERR_OK) return err;
     *c = (struct contact){ .kind = kind,
-                           .member = membership_find(m, address),
+                           .is_seed = kind == CONTACT_SEED,
+                           .member = find_counting(m, address),
                            .next_ms = now_ms,
                            .backoff = { m->backoff_ms_min, m->backoff_ms_max, 0 } };
     name_set(c->address, address);
     return ERR_OK;
 }
 
-enum err membership_add(struct membership *m, struct bytes name, uint64_t now_ms, uint32_t *ret_member, bool *ret_new)
+bool membership_is_alone(const struct membership *m)
 {
-    uint32_t found = membership_find(m, name);
-    if (found != MEMBER_NOBODY) {
-        *ret_member = found;
-        *ret_new = false;
-        return ERR_OK;
+    for (uint32_t i = 0; i < m->members_count; i++) {
+        if (member_counts(&m->members[i])) return false;
     }
+    for (uint32_t i = 0; i < m->contacts_count; i++) {
+        if (!m->contacts[i].gone && !m->contacts[i].is_self) return false;
+    }
+    return true;
+}
+
+static void member_changed(struct membership *m, uint32_t member)
+{
+    m->members[member].told_as = ++m->told_as;
+    m->version++;
+}
+
+/* From now on it counts, in state joining, and is dialled. */
+static enum err member_rise(struct membership *m, uint32_t member, uint64_t now_ms)
+{
+    struct member *who = &m->members[member];
+    struct bytes name = bytes_of_text(who->name);
+    enum err err = membership_contact(m, name, CONTACT_MEMBER, now_ms);
+    if (err != ERR_OK) return err;
+    contact_find(m, name)->member = member;
+    who->state = MEMBER_JOINING;
+    who->heard_ms = who->asked_ms = now_ms;
+    return ERR_OK;
+}
+
+/* From now on it does not. Only what the operator or discovery names is dialled still, as nobody's. */
+static void member_strike(struct membership *m, uint32_t member)
+{
+    struct member *who = &m->members[member];
+    who->state = MEMBER_LEFT;
+    who->asking = who->goodbye = who->met = false;
+    who->confirmed = who->lag_since_ms = who->pledged = 0;
+    who->checked = false; /* what it brings back may be another history */
+    for (uint32_t i = 0; i < m->contacts_count; i++) {
+        struct contact *c = &m->contacts[i];
+        if (c->gone || c->member != member) continue;
+        c->member = MEMBER_NOBODY;
+        c->kind = CONTACT_SEED;
+        c->gone = !c->is_seed;
+    }
+}
+
+static enum err member_new(struct membership *m, struct bytes name, struct standing said, uint64_t now_ms)
+{
     if (m->members_count >= MEMBERS_MAX) return ERR_TOO_LONG;
     enum err err = room_for_one((void **)&m->members, m->members_count, &m->members_cap, sizeof *m->members);
-    if (err == ERR_OK) err = membership_contact(m, name, CONTACT_MEMBER, now_ms);
     if (err != ERR_OK) return err;
-    struct member *added = &m->members[m->members_count];
-    *added = (struct member){ .state = MEMBER_JOINING, .heard_ms = now_ms, .asked_ms = now_ms };
-    name_set(added->name, name);
-    contact_find(m, name)->member = m->members_count;
-    m->version++;
-    *ret_member = m->members_count++;
-    *ret_new = true;
+    uint32_t member = m->members_count;
+    m->members[member] = (struct member){ .state = MEMBER_LEFT, .epoch = said.epoch };
+    name_set(m->members[member].name, name);
+    if (!said.left) err = member_rise(m, member, now_ms);
+    if (err != ERR_OK) return err;
+    m->members_count++;
+    member_changed(m, member);
     return ERR_OK;
+}
+
+enum err membership_merge(struct membership *m, struct bytes name, struct standing said, uint64_t now_ms,
+                          uint32_t *ret_member, enum news *ret_news)
+{
+    uint32_t member = membership_find(m, name);
+    bool counted = false;
+    enum err err = ERR_OK;
+    if (member == MEMBER_NOBODY) {
+        err = member_new(m, name, said, now_ms);
+        member = m->members_count - 1;
+    } else {
+        struct member *who = &m->members[member];
+        counted = member_counts(who);
+        bool holds = standing_beats(said, member_standing(who));
+        if (holds && !said.left && !counted) err = member_rise(m, member, now_ms);
+        if (err == ERR_OK && holds) {
+            if (said.left) member_strike(m, member);
+            who->epoch = said.epoch;
+            member_changed(m, member);
+        }
+    }
+    if (err != ERR_OK) return err;
+    bool counts = member_counts(&m->members[member]);
+    *ret_member = member;
+    *ret_news = counts == counted ? NEWS_NONE : counts ? NEWS_NEW : NEWS_LEFT;
+    return ERR_OK;
+}
+
+enum err membership_admit(struct membership *m, struct bytes name, uint64_t now_ms, uint32_t *ret_member,
+                          enum news *ret_news)
+{
+    uint32_t member = membership_find(m, name);
+    struct standing said = { 0 };
+    if (member != MEMBER_NOBODY) {
+        const struct member *who = &m->members[member];
+        if (!member_counts(who) && who->epoch == UINT32_MAX) return ERR_RANGE;
+        said.epoch = who->epoch + !member_counts(who);
+    }
+    return membership_merge(m, name, said, now_ms, ret_member, ret_news);
+}
+
+bool membership_name_replica(struct membership *m, uint32_t member, const struct id128 *replica)
+{
+    struct member *who = &m->members[member];
+    if (id128_equal(&who->replica, replica)) return false;
+    who->replica = *replica;
+    member_changed(m, member);
+    return true;
 }
 
 static bool contact_is_due(const struct membership *m, const struct contact *c, uint64_t now_ms)
 {
     if (c->gone || c->is_self || c->link != 0 || c->next_ms > now_ms) return false;
-    if (c->member == MEMBER_NOBODY) return true;
-    const struct member *member = &m->members[c->member];
-    return member->link == 0 && member->state != MEMBER_LEFT;
+    return c->member == MEMBER_NOBODY || m->members[c->member].link == 0;
+}
+
+/* The first moment at which less than the most was dialled in the second before it. */
+static uint64_t dial_allowed_ms(const struct membership *m)
+{
+    return m->dials < DIALS_PER_SECOND_MAX ? 0 : m->dialled_ms[m->dials % DIALS_PER_SECOND_MAX] + 1000;
 }
 
 struct contact *membership_due(struct membership *m, uint64_t now_ms)
 {
-    if (now_ms - m->dial_window_ms >= 1000) {
-        m->dial_window_ms = now_ms;
-        m->dials_in_window = 0;
-    }
-    if (m->dials_in_window >= DIALS_PER_SECOND_MAX || m->contacts_count == 0) return NULL;
+    if (now_ms < dial_allowed_ms(m) || m->contacts_count == 0) return NULL;
     /* A random start, so that the budget is not used up by the same contacts each second. */
     uint32_t start = (uint32_t)random_below(m->random, m->contacts_count);
     struct contact *stranger = NULL;
@@ -161,7 +259,7 @@ void membership_dialled(struct membership *m, struct contact *c, link_id link, u
 {
     c->link = link;
     c->next_ms = now_ms;
-    m->dials_in_window++;
+    m->dialled_ms[m->dials++ % DIALS_PER_SECOND_MAX] = now_ms;
 }
 
 struct contact *membership_contact_of(struct membership *m, link_id link)
@@ -189,6 +287,7 @@ uint64_t membership_dial_ended(struct membership *m, struct contact *c, uint64_t
 bool membership_linked(struct membership *m, uint32_t member, link_id link, uint64_t now_ms)
 {
     struct member *who = &m->members[member];
+    REQUIRE(member_counts(who));
     bool risen = who->state != MEMBER_ALIVE;
     who->link = link;
     who->goodbye = false;
@@ -296,12 +395,11 @@ uint64_t membership_wake_at_ms(const struct membership *m, uint64_t now_ms)
         if (who->asking && who->vouched) at = now_ms;
         if (at < wake) wake = at;
     }
-    bool budget = m->dials_in_window < DIALS_PER_SECOND_MAX;
+    uint64_t allowed_ms = dial_allowed_ms(m);
     for (uint32_t i = 0; i < m->contacts_count; i++) {
         const struct contact *c = &m->contacts[i];
         if (!contact_is_due(m, c, UINT64_MAX)) continue;
-        uint64_t at = c->next_ms;
-        if (!budget && at < m->dial_window_ms + 1000) at = m->dial_window_ms + 1000;
+        uint64_t at = c->next_ms > allowed_ms ? c->next_ms : allowed_ms;
         if (at < wake) wake = at;
     }
     return wake < now_ms ? now_ms : wake;

@@ -9,7 +9,10 @@
  *  (2) Nobody is given up: contacts are dialled for ever, with growing waits. Only addresses that came by discovery or
  *      by a command and never answered are dropped after some attempts.
  *  (3) A node that stood still itself judges nobody until it has listened for a whole timeout.
- *  (4) Time is monotonic milliseconds, handed in. */
+ *  (4) Time is monotonic milliseconds, handed in.
+ *  (5) Whether a name belongs to the cluster is its standing (standing.h). One that left stays in the list for ever, so
+ *      that old hearsay cannot bring it back; only contact with the node itself raises its epoch (membership_admit).
+ *      Nobody dials it, judges it or waits for it. */
 #ifndef QUIPU_CLUSTER_MEMBERSHIP_H
 #define QUIPU_CLUSTER_MEMBERSHIP_H
 
@@ -19,6 +22,7 @@
 #include "cluster/backoff.h"
 #include "cluster/link.h"
 #include "cluster/member_state.h"
+#include "cluster/standing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,8 +38,11 @@
 
 struct member {
     char name[ADDRESS_BYTES_MAX];
-    struct id128 replica; /* zero while unknown */
-    enum member_state state;
+    struct id128 replica;    /* zero while unknown */
+    enum member_state state; /* MEMBER_LEFT: it left under this epoch */
+    uint32_t epoch;
+    uint64_t told_as;      /* the number of its last change that others are to hear of */
+    link_id told_by;       /* the link that told of that change; 0: none did */
     link_id link;          /* 0: none */
     uint64_t heard_ms;     /* last time; when it was added if never */
     uint64_t asked_ms;     /* when others were asked last */
@@ -53,6 +60,7 @@ enum contact_kind { CONTACT_MEMBER, CONTACT_SEED, CONTACT_STRANGER };
 struct contact {
     char address[ADDRESS_BYTES_MAX];
     enum contact_kind kind;
+    bool is_seed;     /* also while it is a member's: whoever leaves, seeds are dialled */
     uint32_t member;  /* MEMBER_NOBODY until it answered */
     bool is_self;     /* it answered, and was this node */
     bool gone;        /* given up; the place may be used again */
@@ -67,19 +75,40 @@ struct membership {
     struct member *members;
     struct contact *contacts;
     uint32_t members_count, members_cap, contacts_count, contacts_cap;
-    uint64_t dial_window_ms; /* start of the second in which dials are counted */
-    uint32_t dials_in_window;
-    uint64_t version; /* rises with each change of a member or its state */
+    uint64_t dialled_ms[DIALS_PER_SECOND_MAX]; /* when the last dials were made, in a ring */
+    uint64_t dials;                            /* made so far */
+    uint64_t version;                          /* rises with each change of a member or its state */
+    uint64_t told_as; /* the number of the last change that others are to hear of: who, standing, replica */
 };
 
 void membership_release(struct membership *m);
 
 /* MEMBER_NOBODY if there is none of that name. */
 uint32_t membership_find(const struct membership *m, struct bytes name);
-/* Adds a member that was told of, in state joining, and a contact for its name. *ret_new is false if it was there.
- * ERR_TOO_LONG: too many. ERR_NOMEM. */
-MUST_USE enum err membership_add(struct membership *m, struct bytes name, uint64_t now_ms, uint32_t *ret_member,
-                                 bool *ret_new);
+/* A member that counts: it is dialled, waited for, asked. All of them: a loop from 0 to members_count with this. */
+static inline bool member_counts(const struct member *who)
+{
+    return who->state != MEMBER_LEFT;
+}
+static inline struct standing member_standing(const struct member *who)
+{
+    return (struct standing){ who->epoch, !member_counts(who) };
+}
+/* True if there is nobody to dial or to wait for. */
+bool membership_is_alone(const struct membership *m);
+
+/* The two ways in, for whatever path a name comes by. They answer ERR_TOO_LONG: too many. ERR_NOMEM. After an error
+ * nothing has changed. */
+enum news { NEWS_NONE, NEWS_NEW, NEWS_LEFT }; /* it counts now and did not before; it counted, and left */
+/* Hearsay (a peer's list, the journal, a command): takes the standing if it beats what is known. */
+MUST_USE enum err membership_merge(struct membership *m, struct bytes name, struct standing said, uint64_t now_ms,
+                                   uint32_t *ret_member, enum news *ret_news);
+/* Contact: the node of that name itself says hello. If it had left it is a member again, under the next epoch;
+ * ERR_RANGE when there is none. */
+MUST_USE enum err membership_admit(struct membership *m, struct bytes name, uint64_t now_ms, uint32_t *ret_member,
+                                   enum news *ret_news);
+/* It belongs to that replica. True if that is new. */
+bool membership_name_replica(struct membership *m, uint32_t member, const struct id128 *replica);
 /* Adds an address to dial at once, or dials a known one at once if nobody is linked behind it. */
 MUST_USE enum err membership_contact(struct membership *m, struct bytes address, enum contact_kind kind,
                                      uint64_t now_ms);

@@ -136,6 +136,8 @@ void member_put(struct buffer *out, const struct member_item *item)
 {
     buffer_string(out, item->node);
     buffer_id(out, &item->replica);
+    buffer_u32(out, item->epoch);
+    buffer_u8(out, item->left);
 }
 
 enum err member_next(struct reader *items, struct member_item *ret_item)
@@ -143,7 +145,25 @@ enum err member_next(struct reader *items, struct member_item *ret_item)
     if (!items->failed && reader_left(items) == 0) return ERR_STALE;
     ret_item->node = reader_string(items, NODE_BYTES_MAX);
     ret_item->replica = reader_id(items);
-    return items->failed || !address_is_valid(ret_item->node) ? ERR_CORRUPT : ERR_OK;
+    ret_item->epoch = reader_u32(items);
+    uint8_t left = reader_u8(items);
+    ret_item->left = left == 1;
+    return items->failed || left > 1 || !address_is_valid(ret_item->node) ? ERR_CORRUPT : ERR_OK;
+}
+
+void leave_write(struct buffer *out, uint32_t epoch)
+{
+    buffer_u32(out, epoch);
+}
+
+enum err leave_read(struct bytes body, uint32_t *ret_epoch)
+{
+    struct reader r;
+    reader_init(&r, body);
+    uint32_t epoch = reader_u32(&r);
+    if (reader_end(&r) != ERR_OK) return ERR_CORRUPT;
+    *ret_epoch = epoch;
+    return ERR_OK;
 }
 
 void heard_write(struct buffer *out, struct bytes node, bool heard)

@@ -65,10 +65,16 @@ MUST_USE enum err trail_next(struct reader *items, struct trail_item *ret_item, 
 struct member_item {
     struct bytes node;
     struct id128 replica; /* zero while unknown */
+    uint32_t epoch;       /* with left: its standing; membership.h has the rules */
+    bool left;
 };
 void member_put(struct buffer *out, const struct member_item *item);
 /* Fails in the middle on damage: what was handed out before is sound. ERR_STALE at the end. */
 MUST_USE enum err member_next(struct reader *items, struct member_item *ret_item);
+
+/* LEAVE: the highest epoch that the sender knows of itself. */
+void leave_write(struct buffer *out, uint32_t epoch);
+MUST_USE enum err leave_read(struct bytes body, uint32_t *ret_epoch);
 
 /* ASK carries a name; HEARD a name and whether that member was heard within the peer timeout. */
 void heard_write(struct buffer *out, struct bytes node, bool heard);

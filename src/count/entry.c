@@ -16,7 +16,7 @@ void extras_free(struct extras *extras)
     mem_free(extras);
 }
 
-static enum err base_list_copy(const struct base_list *list, struct base_list *ret_copy)
+enum err base_list_copy(const struct base_list *list, struct base_list *ret_copy)
 {
     struct replica_base *items = NULL;
     if (list->count > 0) {

@@ -84,6 +84,7 @@ void extras_free(struct extras *extras); /* NULL is fine */
 MUST_USE enum err extras_copy(const struct extras *extras, struct extras **ret_copy);
 /* Equal in what they say. NULL equals only NULL, since what it says hangs on the entry's seq. */
 bool extras_equal(const struct extras *a, const struct extras *b);
+MUST_USE enum err base_list_copy(const struct base_list *list, struct base_list *ret_copy);
 void base_list_sort(struct base_list *list);
 /* The item for replica, or NULL. */
 struct replica_base *base_list_find(const struct base_list *list, uint32_t replica);

@@ -112,12 +112,22 @@ struct batch_item {
 struct batch {
     struct batch_item *items;
     uint32_t count, cap;
+    size_t block_bytes_max; /* from the caller: about how long a block may get; 0: any length */
+    size_t *blocks;         /* where in the buffer the second block begins, the third ... */
+    uint32_t blocks_count, blocks_cap;
 };
 void batch_release(struct batch *b);
 
 /* Takes all dirty lists for commit number `commit` (the first is 1, then one above the last), gives seqs from
  * seq_first on, writes each entry to the block and its seq and net to the batch. Afterwards every shard's number is
  * commit + 1. The block writer was begun with from = seq_first - 1; nothing dirty leaves batch and block empty.
+ *
+ * Invariant (4) does not let a commit leave anything for the next one: a reply that was told the number of this commit
+ * would go before its change is on disk. So a commit has no size bound, and what is bounded is a block. When the one
+ * being written has reached batch->block_bytes_max, it is ended before the next shard and another begun behind it in
+ * the same buffer; all are deltas that join without a gap, and all must be in the journal before the commit is
+ * complete. A block is longer than the bound by the list of one shard at most; the writer is left in the last one.
+ *
  * ERR_NOMEM: a part may be in batch and block, whole and sound; the commit is complete, and may be answered, only after
  * another call with the very same arguments has returned OK. */
 struct block_writer;

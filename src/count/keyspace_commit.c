@@ -28,6 +28,7 @@ static struct cell *cell_ref_cell(const struct shard *s, cell_ref ref)
 void batch_release(struct batch *b)
 {
     mem_free(b->items);
+    mem_free(b->blocks);
     *b = (struct batch){ 0 };
 }
 
@@ -186,6 +187,29 @@ static enum err shard_encode_slice(struct keyspace *k, struct shard *s, const st
     return err;
 }
 
+/* Ends a block that is long enough, and begins the next. */
+static enum err batch_cut_block(struct batch *b, struct block_writer *block)
+{
+    struct buffer *out = block->out;
+    const bool is_long = b->block_bytes_max > 0 && out->len - block->at >= b->block_bytes_max;
+    if (!is_long || block->count == 0) return ERR_OK;
+    if (b->blocks_count == b->blocks_cap) {
+        uint32_t cap = b->blocks_cap > 0 ? 2 * b->blocks_cap : 4;
+        size_t *blocks = mem_resize(b->blocks, cap * sizeof *blocks);
+        if (!blocks) return ERR_NOMEM;
+        b->blocks = blocks;
+        b->blocks_cap = cap;
+    }
+    if (!block_reserve(out, 2 * BLOCK_HEAD_BYTES)) return ERR_NOMEM;
+    struct block_head head = block->head;
+    head.from = block->seq_last;
+    head.base = head.nonce; /* this very boot wrote up to there */
+    block_end(block, block->seq_last);
+    b->blocks[b->blocks_count++] = out->len;
+    block_begin(block, out, &head);
+    return ERR_OK;
+}
+
 enum err keyspace_take(struct keyspace *k, uint64_t commit, uint64_t seq_first, struct batch *batch,
                        struct block_writer *block)
 {
@@ -198,7 +222,8 @@ enum err keyspace_take(struct keyspace *k, uint64_t commit, uint64_t seq_first, 
     for (uint32_t i = 0; i < k->count; i++) {
         struct shard *s = &k->shards[i];
         uint32_t list;
-        enum err err = shard_drain(k, s, &taking, block->out, &list);
+        enum err err = batch_cut_block(batch, block);
+        if (err == ERR_OK) err = shard_drain(k, s, &taking, block->out, &list);
         while (err == ERR_OK && list > 0) err = shard_encode_slice(k, s, &taking, &list);
         if (err != ERR_OK) {
             atomic_store_explicit(&k->dirty, true, memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include "count/keyspace_full.h"
 
 #include "base/alloc.h"
+#include "count/reset.h"
 
 struct full *full_new(uint32_t cap)
 {
@@ -156,6 +157,41 @@ enum err full_add(struct full *f, int64_t delta)
     f->net = net;
     f->shown = shown;
     f->pending = f->exists = true;
+    return ERR_OK;
+}
+
+struct entry full_take_out(struct full *f, const struct replicas *replicas, uint32_t replica)
+{
+    struct share *share = full_find(f, replica);
+    REQUIRE(share && share->entry.seq > 0);
+    const struct entry entry = share->entry;
+    if (entry.extras) f->with_extras--;
+    full_remove(f, share);
+    full_refresh(f, replicas);
+    return entry;
+}
+
+enum err full_inherit(struct full **f, uint32_t own, const struct replicas *replicas, const struct share *lost,
+                      bool *ret_changed)
+{
+    const struct share *present = full_find(*f, own);
+    REQUIRE(!present || present->entry.seq == 0);
+    struct entry entry = present ? present->entry : (struct entry){ 0 };
+    const bool had_extras = entry.extras != NULL;
+    if ((*f)->pending) entry.net = (*f)->net;
+    enum err err = present ? ERR_OK : full_reserve(f); /* before anything that cannot be undone */
+    bool changed = false;
+    if (err == ERR_OK) err = entry_inherit(&entry, own, replicas, lost, (*f)->shares, (*f)->count, &changed);
+    if (err != ERR_OK) return err;
+    *ret_changed = changed;
+    if (!changed) return ERR_OK;
+    err = full_own(f, own);
+    REQUIRE(err == ERR_OK); /* there is room */
+    (*f)->shares[(*f)->own].entry.extras = entry.extras;
+    (*f)->with_extras += !had_extras;
+    (*f)->net = entry.net;
+    (*f)->pending = true;
+    full_refresh(*f, replicas);
     return ERR_OK;
 }
 

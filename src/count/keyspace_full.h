@@ -4,7 +4,8 @@
  *  (1) shares holds durable entries only, each replica once. This node's own share is there from its first pending
  *      increment on, with seq 0 until it is durable, and then stands last.
  *  (2) While pending is set, net is the own net with everything pending. What is pending adds to the value and makes
- *      the counter exist, whatever was reset: nobody can have observed it.
+ *      the counter exist, whatever was reset: nobody can have observed it. The own share's extras count as soon as they
+ *      are there: they change only before its first commit, with what is then pending.
  *  (3) shown and exists are what a read shows, at any time. */
 #ifndef QUIPU_COUNT_KEYSPACE_FULL_H
 #define QUIPU_COUNT_KEYSPACE_FULL_H
@@ -49,6 +50,13 @@ MUST_USE enum err full_split(struct full **f, const struct replicas *replicas, u
 MUST_USE enum err full_own(struct full **f, uint32_t own);
 /* An own increment. ERR_RANGE changes nothing: the value would leave 64 bits, or net what an entry can hold. */
 MUST_USE enum err full_add(struct full *f, int64_t delta);
+
+/* Takes a share out; the extras are the caller's. */
+struct entry full_take_out(struct full *f, const struct replicas *replicas, uint32_t replica);
+/* Moves a share that is not in f into the own one, by entry_inherit. The own share is made sure of, and may not be
+ * durable. May move the counter. *ret_changed: there is something pending now. ERR_NOMEM, ERR_RANGE. */
+MUST_USE enum err full_inherit(struct full **f, uint32_t own, const struct replicas *replicas, const struct share *lost,
+                               bool *ret_changed);
 
 /* The own entry as a commit with this seq writes it. Its extras, if any, are in *scratch and borrow all lists. */
 struct entry full_take(const struct full *f, uint64_t seq, struct extras *scratch);

@@ -116,6 +116,16 @@ static size_t cell_block_bytes(const struct cell *c)
     return block_put_bytes(cell_name(c), &entry);
 }
 
+void shard_unmark_room(struct shard *s, const struct cell *c)
+{
+    if (c->kind & dirty_bit(s->number)) s->dirty_bytes -= cell_block_bytes(c);
+}
+
+void shard_mark_room(struct shard *s, const struct cell *c)
+{
+    if (c->kind & dirty_bit(s->number)) s->dirty_bytes += cell_block_bytes(c);
+}
+
 void shard_mark_dirty(struct keyspace *k, struct shard *s, struct cell *c)
 {
     const uint8_t bit = dirty_bit(s->number);

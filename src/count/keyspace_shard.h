@@ -113,6 +113,9 @@ MUST_USE enum err shard_open_reserve(struct shard *s);
 void shard_open(struct shard *s, uint32_t number, struct cell *c);
 /* Everything of the cell is durable. */
 void shard_close(struct shard *s, struct cell *c);
+/* Around a change of what the cell's own entry needs in a block, which may be on the dirty list. */
+void shard_unmark_room(struct shard *s, const struct cell *c);
+void shard_mark_room(struct shard *s, const struct cell *c);
 /* Puts the cell, which has an open record, on the dirty list unless it is there. */
 void shard_mark_dirty(struct keyspace *k, struct shard *s, struct cell *c);
 

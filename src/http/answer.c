@@ -109,6 +109,8 @@ static const char *reason_of(unsigned status)
     switch (status) {
     case 200:
         return "OK";
+    case 204:
+        return "No Content";
     case 400:
         return "Bad Request";
     case 404:
@@ -158,10 +160,12 @@ void answer_write(const struct answer *a, const struct answer_frame *frame, stru
     buffer_u8(out, ' ');
     buffer_text(out, reason_of(a->status));
     buffer_text(out, "\r\n");
-    if (a->media) field_write(out, "Content-Type", a->media);
-    buffer_text(out, "Content-Length: ");
-    buffer_decimal(out, (int64_t)a->body.len);
-    buffer_text(out, "\r\n");
+    if (a->status != 204) { /* which has no body, and must not say how long it is: RFC 9110, 8.6 */
+        if (a->media) field_write(out, "Content-Type", a->media);
+        buffer_text(out, "Content-Length: ");
+        buffer_decimal(out, (int64_t)a->body.len);
+        buffer_text(out, "\r\n");
+    }
     field_write(out, "Date", frame->date);
     if (a->allow && a->status == 405) field_write(out, "Allow", a->allow);
     if (a->retry_after) field_write(out, "Retry-After", "1");

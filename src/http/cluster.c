@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cluster as this node sees it, the check that all nodes agree, and health. */
+/* The cluster as this node sees it and what a person changes of it, the check that all nodes agree, and health. */
 #include "http/exchange.h"
 
 #include <inttypes.h>
@@ -45,33 +45,72 @@ void cluster_get(struct exchange *x)
     view_drop(view);
 }
 
+/* Forget and leave */
+
+static void order_arrived(void *context, enum order_result result)
+{
+    struct wait *wait = context;
+    wait->order = result;
+    wait_over(wait);
+}
+
+static enum fault fault_of_order(enum order_result result)
+{
+    switch (result) {
+    case ORDER_RESULT_UNKNOWN:
+        return FAULT_NOT_FOUND;
+    case ORDER_RESULT_STOPPING:
+        return FAULT_CLOSING;
+    case ORDER_RESULT_FULL:
+        return FAULT_DISK_FULL;
+    default:
+        return FAULT_CONFLICT;
+    }
+}
+
+static void order_finish(struct exchange *x)
+{
+    enum order_result result = x->wait->order;
+    if (result == ORDER_RESULT_DONE)
+        x->answer->status = 204;
+    else
+        answer_fail(x->answer, fault_of_order(result), order_result_text(result));
+}
+
+static void order_give(struct exchange *x, enum order_kind kind, struct bytes name)
+{
+    const struct service_ops *ops = x->service->ops;
+    x->wait->ready = false;
+    exchange_wait(x, ops->order(x->service->worker, kind, name, order_arrived, x->wait), ops->order_cancel,
+                  order_finish);
+}
+
+void cluster_forget(struct exchange *x)
+{
+    struct name node;
+    if (exchange_decode(x, x->segment, false, &node)) order_give(x, ORDER_FORGET, bytes_of(node.ptr, node.len));
+}
+
+void cluster_leave(struct exchange *x)
+{
+    if (x->request->body.len > 0)
+        answer_fail(x->answer, FAULT_INVALID, "there is nothing to say in a body");
+    else
+        order_give(x, ORDER_LEAVE, bytes_of(NULL, 0));
+}
+
 /* Verify */
 
 static void verify_arrived(void *context, const struct verify_result *result)
 {
-    struct verify_wait *wait = context;
-    wait->result = *result;
-    wait->ready = true;
-    wait->handle = NULL;
-    if (wait->wake) wait->wake(wait->context);
+    struct wait *wait = context;
+    wait->verify = *result;
+    wait_over(wait);
 }
 
-void verify_get(struct exchange *x)
+static void verify_finish(struct exchange *x)
 {
-    struct verify_wait *wait = x->verify;
-    wait->ready = false;
-    void *handle = x->service->ops->verify(x->service->worker, verify_arrived, wait);
-    if (!handle) {
-        answer_fail(x->answer, FAULT_MEMORY, NULL);
-        return;
-    }
-    wait->handle = wait->ready ? NULL : handle;
-    x->waits = true;
-}
-
-void verify_finish(struct exchange *x)
-{
-    const struct verify_result *result = &x->verify->result;
+    const struct verify_result *result = &x->wait->verify;
     struct buffer *body = &x->answer->body;
     const struct view *view = x->service->ops->view(x->service->server);
     buffer_printf(body, "{\"digest\":\"%016" PRIx64 "%016" PRIx64 "\",\"counters\":%" PRIu64 ",\"vector\":{",
@@ -83,13 +122,13 @@ void verify_finish(struct exchange *x)
     }
     buffer_text(body, "}}");
     view_drop(view);
-    x->verify->ready = false;
 }
 
-void verify_cancel(const struct service *service, struct verify_wait *wait)
+void verify_get(struct exchange *x)
 {
-    if (wait->handle) service->ops->verify_cancel(wait->handle);
-    wait->handle = NULL;
+    const struct service_ops *ops = x->service->ops;
+    x->wait->ready = false;
+    exchange_wait(x, ops->verify(x->service->worker, verify_arrived, x->wait), ops->verify_cancel, verify_finish);
 }
 
 /* Health */

@@ -1,6 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/exchange.h"
 
+void exchange_wait(struct exchange *x, void *handle, void (*cancel)(void *handle), handler *finish)
+{
+    struct wait *wait = x->wait;
+    if (!handle) {
+        answer_fail(x->answer, FAULT_MEMORY, NULL);
+        return;
+    }
+    wait->handle = wait->ready ? NULL : handle; /* it may be over already */
+    wait->cancel = cancel;
+    wait->finish = finish;
+    x->waits = true;
+}
+
+void wait_over(struct wait *wait)
+{
+    wait->ready = true;
+    wait->handle = NULL;
+    if (wait->wake) wait->wake(wait->context);
+}
+
+void wait_cancel(struct wait *wait)
+{
+    if (wait->handle) wait->cancel(wait->handle);
+    wait->handle = NULL;
+}
+
 static int hex_value(uint8_t byte)
 {
     if (byte >= '0' && byte <= '9') return byte - '0';

@@ -11,11 +11,17 @@
 
 #include <stdbool.h>
 
-/* A walk over all counters that a session waits for. */
-struct verify_wait {
-    void *handle;
+struct exchange;
+typedef void handler(struct exchange *x);
+
+/* Something elsewhere in the process that a session waits for. */
+struct wait {
+    void *handle; /* for cancel; NULL when it is over */
+    void (*cancel)(void *handle);
+    handler *finish; /* once it is ready: writes the answer that was left open */
     bool ready;
-    struct verify_result result;
+    struct verify_result verify;
+    enum order_result order;
     http_wake *wake; /* NULL while the session is being fed: it looks for itself afterwards */
     void *context;
 };
@@ -25,21 +31,21 @@ struct exchange {
     const struct request *request;
     struct bytes segment; /* the {name} in the path, still encoded */
     struct answer *answer;
-    struct verify_wait *verify;
+    struct wait *wait;
     bool waits; /* set by a handler whose answer comes later */
 };
 
-typedef void handler(struct exchange *x);
-
 handler original_ping, original_peers, original_join, original_increment, original_count;
 handler route_get, route_increment, route_increments;
-handler cluster_get, verify_get, live_get, ready_get, metrics_get;
+handler cluster_get, cluster_forget, cluster_leave, verify_get, live_get, ready_get, metrics_get;
 
-/* When verify->ready: the answer that verify_get left open. */
-void verify_finish(struct exchange *x);
-void verify_cancel(const struct service *service, struct verify_wait *wait);
+/* For a handler: what was begun under this handle, NULL if there was no memory for it, is waited for. */
+void exchange_wait(struct exchange *x, void *handle, void (*cancel)(void *handle), handler *finish);
+/* For whoever has the result, after it was put into the wait. */
+void wait_over(struct wait *wait);
+void wait_cancel(struct wait *wait);
 
-/* A counter's name as bytes. */
+/* A counter's or a member's name as bytes. */
 struct name {
     uint8_t ptr[NAME_BYTES_MAX];
     size_t len;

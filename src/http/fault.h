@@ -12,6 +12,7 @@
     X(NOT_FOUND, 404, "not-found", "There is nothing of this name")                                                    \
     X(METHOD, 405, "method-not-allowed", "This resource does not take this method")                                    \
     X(RANGE, 409, "out-of-range", "The value would not fit")                                                           \
+    X(CONFLICT, 409, "conflict", "The state of the cluster does not allow it")                                         \
     X(LENGTH, 411, "length-required", "A body is needed")                                                              \
     X(BODY_LARGE, 413, "body-too-large", "The body is too large")                                                      \
     X(TARGET_LONG, 414, "target-too-long", "The request target is too long")                                           \

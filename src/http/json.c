@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/json.h"
 
+#include "base/alloc.h"
+
+#include <pthread.h>
+
 /* The plain reader */
 
 static bool is_space(uint8_t byte)
@@ -100,8 +104,26 @@ static const char *tree_too_large(struct bytes body)
     return NULL;
 }
 
+/* Without memory for a part of a body jansson calls it invalid, or takes it as if nothing were amiss; so what counts is
+ * whether a request of its own failed, on this thread. */
+static _Thread_local bool ran_out;
+
+static void *tree_alloc(size_t bytes)
+{
+    void *memory = mem_alloc(bytes);
+    if (!memory) ran_out = true;
+    return memory;
+}
+
+static void tree_setup(void)
+{
+    json_set_alloc_funcs(tree_alloc, mem_free);
+}
+
 enum err json_read_tree(struct bytes body, json_t **ret_root, const char **ret_detail)
 {
+    static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
+    REQUIRE(pthread_once(&setup_once, tree_setup) == 0);
     const char *detail = tree_too_large(body);
     if (detail) {
         *ret_detail = detail;
@@ -109,15 +131,17 @@ enum err json_read_tree(struct bytes body, json_t **ret_root, const char **ret_d
     }
     json_error_t error;
     const char *text = body.len > 0 ? (const char *)body.ptr : "";
+    ran_out = false;
     json_t *root = json_loadb(text, body.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (ran_out) {
+        json_decref(root);
+        return ERR_NOMEM;
+    }
     if (root) {
         *ret_root = root;
         return ERR_OK;
     }
     switch (json_error_code(&error)) {
-    case json_error_unknown: /* what jansson says when its own malloc failed */
-    case json_error_out_of_memory:
-        return ERR_NOMEM;
     case json_error_duplicate_key:
         *ret_detail = "a member stands twice in the body";
         break;

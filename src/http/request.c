@@ -185,8 +185,9 @@ static enum method method_of(uint8_t method)
         return METHOD_HEAD;
     case HTTP_POST:
         return METHOD_POST;
-    case HTTP_PUT:
     case HTTP_DELETE:
+        return METHOD_DELETE;
+    case HTTP_PUT:
     case HTTP_OPTIONS:
     case HTTP_PATCH:
     case HTTP_TRACE:

@@ -4,24 +4,26 @@
 struct route {
     const char *path; /* {} is one segment that is not empty */
     enum style style;
-    handler *get, *post;
+    handler *get, *post, *delete;
     bool needs_body;
 };
 
 static const struct route routes[] = {
-    { "/increment", STYLE_ORIGINAL, NULL, original_increment, true },
-    { "/count", STYLE_ORIGINAL, original_count, NULL, false },
-    { "/v1/counters/{}/increment", STYLE_PROBLEM, NULL, route_increment, false },
-    { "/v1/counters/{}", STYLE_PROBLEM, route_get, NULL, false },
-    { "/v1/increments", STYLE_PROBLEM, NULL, route_increments, true },
-    { "/ping", STYLE_ORIGINAL, original_ping, NULL, false },
-    { "/peers", STYLE_ORIGINAL, original_peers, NULL, false },
-    { "/join", STYLE_ORIGINAL, NULL, original_join, true },
-    { "/v1/cluster", STYLE_PROBLEM, cluster_get, NULL, false },
-    { "/v1/verify", STYLE_PROBLEM, verify_get, NULL, false },
-    { "/livez", STYLE_PROBLEM, live_get, NULL, false },
-    { "/readyz", STYLE_PROBLEM, ready_get, NULL, false },
-    { "/metrics", STYLE_PROBLEM, metrics_get, NULL, false },
+    { "/increment", STYLE_ORIGINAL, NULL, original_increment, NULL, true },
+    { "/count", STYLE_ORIGINAL, original_count, NULL, NULL, false },
+    { "/v1/counters/{}/increment", STYLE_PROBLEM, NULL, route_increment, NULL, false },
+    { "/v1/counters/{}", STYLE_PROBLEM, route_get, NULL, NULL, false },
+    { "/v1/increments", STYLE_PROBLEM, NULL, route_increments, NULL, true },
+    { "/ping", STYLE_ORIGINAL, original_ping, NULL, NULL, false },
+    { "/peers", STYLE_ORIGINAL, original_peers, NULL, NULL, false },
+    { "/join", STYLE_ORIGINAL, NULL, original_join, NULL, true },
+    { "/v1/cluster", STYLE_PROBLEM, cluster_get, NULL, NULL, false },
+    { "/v1/cluster/members/{}", STYLE_PROBLEM, NULL, NULL, cluster_forget, false },
+    { "/v1/cluster/leave", STYLE_PROBLEM, NULL, cluster_leave, NULL, false },
+    { "/v1/verify", STYLE_PROBLEM, verify_get, NULL, NULL, false },
+    { "/livez", STYLE_PROBLEM, live_get, NULL, NULL, false },
+    { "/readyz", STYLE_PROBLEM, ready_get, NULL, NULL, false },
+    { "/metrics", STYLE_PROBLEM, metrics_get, NULL, NULL, false },
 };
 
 /* Cuts one segment, from its slash to the next, off the front. */
@@ -77,6 +79,24 @@ static handler *check_post(struct exchange *x, const struct route *route)
     return route->post;
 }
 
+/* NULL: the route does not take this method. No route takes two kinds of them. */
+static handler *handler_for(const struct route *route, enum method method)
+{
+    switch (method) {
+    case METHOD_GET:
+    case METHOD_HEAD:
+        return route->get;
+    case METHOD_POST:
+        return route->post;
+    case METHOD_DELETE:
+        return route->delete;
+    case METHOD_OTHER:
+    case METHOD_UNKNOWN:
+        break;
+    }
+    return NULL;
+}
+
 handler *router_find(struct exchange *x)
 {
     const struct request *r = x->request;
@@ -84,15 +104,14 @@ handler *router_find(struct exchange *x)
     answer_begin(x->answer, route ? route->style : STYLE_PROBLEM);
     if (r->method == METHOD_UNKNOWN) return refuse(x, FAULT_UNKNOWN_METHOD, NULL);
     if (bytes_equal(r->path, bytes_of_text("*"))) {
-        return r->method == METHOD_OTHER ? refuse_method(x, "GET, HEAD, POST") : refuse(x, FAULT_MALFORMED, NULL);
+        return r->method == METHOD_OTHER ? refuse_method(x, "GET, HEAD, POST, DELETE")
+                                         : refuse(x, FAULT_MALFORMED, NULL);
     }
     if (!route) return refuse(x, FAULT_NOT_FOUND, "no such route");
-    bool reads = r->method == METHOD_GET || r->method == METHOD_HEAD;
-    if (reads ? !route->get : r->method != METHOD_POST || !route->post) {
-        return refuse_method(x, route->get ? "GET, HEAD" : "POST");
-    }
+    handler *handle = handler_for(route, r->method);
+    if (!handle) return refuse_method(x, route->get ? "GET, HEAD" : route->post ? "POST" : "DELETE");
     if (memcmp(route->path, "/v1/", 4) == 0 && r->query.len > 0) {
         return refuse(x, FAULT_INVALID, "unknown query parameter");
     }
-    return reads ? route->get : check_post(x, route);
+    return r->method == METHOD_POST ? check_post(x, route) : handle;
 }

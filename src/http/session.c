@@ -38,7 +38,7 @@ struct http_session {
     struct head_scan scan; /* of the head or the trailer */
     struct request request;
     struct answer answer;
-    struct verify_wait verify;
+    struct wait wait;
     struct date date;
 };
 
@@ -59,7 +59,7 @@ struct http_session *http_session_new(const struct service *service, const struc
 void http_session_free(struct http_session *s)
 {
     if (!s) return;
-    verify_cancel(s->service, &s->verify);
+    wait_cancel(&s->wait);
     request_release(&s->request);
     answer_release(&s->answer);
     mem_free(s);
@@ -76,7 +76,7 @@ static struct exchange session_exchange(struct http_session *s)
         .service = s->service,
         .request = &s->request,
         .answer = &s->answer,
-        .verify = &s->verify,
+        .wait = &s->wait,
     };
 }
 
@@ -233,10 +233,10 @@ static bool step_trailer(struct http_session *s, struct feed *f)
 
 static bool step_wait(struct http_session *s, struct feed *f)
 {
-    f->result.wait = !s->verify.ready;
+    f->result.wait = !s->wait.ready;
     if (f->result.wait) return false;
     struct exchange x = session_exchange(s);
-    verify_finish(&x);
+    s->wait.finish(&x);
     session_answer(s, f);
     return true;
 }
@@ -267,12 +267,12 @@ void http_session_feed(struct http_session *s, struct bytes input, struct buffer
     static const uint8_t nothing[1];
     struct feed f = { .rest = input.len > 0 ? input : bytes_of(nothing, 0), .out = out };
     size_t out_start = out->len;
-    s->verify.wake = NULL; /* what arrives meanwhile is seen below */
+    s->wait.wake = NULL; /* what arrives meanwhile is seen below */
     while (session_step(s, &f)) {
         if (out->failed || f.result.close) break; /* nothing is executed whose answer cannot leave */
         if (f.result.consumed >= FEED_BYTES_MAX || out->len - out_start >= FEED_OUT_BYTES) break;
     }
-    s->verify.wake = s->wake;
-    s->verify.context = s->context;
+    s->wait.wake = s->wake;
+    s->wait.context = s->context;
     *ret_result = f.result;
 }

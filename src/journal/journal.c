@@ -53,10 +53,11 @@ void storage_discard(const struct storage *storage, const char *name)
 
 /* Opening and closing */
 
-enum err journal_reserve_info(struct journal *j)
+enum err journal_reserve_info(struct journal *j, uint32_t more)
 {
-    if (j->segments_count < j->segments_cap) return ERR_OK;
+    if (more <= j->segments_cap - j->segments_count) return ERR_OK;
     uint32_t cap = j->segments_cap > 0 ? 2 * j->segments_cap : 16;
+    REQUIRE(more <= cap - j->segments_count);
     struct segment_info *grown = mem_resize(j->segments, cap * sizeof *grown);
     if (!grown) return ERR_NOMEM;
     j->segments = grown;
@@ -181,7 +182,7 @@ static enum err journal_advance(struct journal *j, uint64_t bytes)
 {
     uint64_t number = journal_active(j)->number + 1;
     j->room_wanted = SEGMENT_HEAD_BYTES + bytes;
-    enum err err = journal_reserve_info(j);
+    enum err err = journal_reserve_info(j, 1);
     if (err == ERR_OK) err = journal_reserve(j);
     if (err == ERR_OK) err = sync_before_next(j); /* (3) */
     if (err == ERR_OK) err = spare_name_it(j, number);
@@ -191,7 +192,7 @@ static enum err journal_advance(struct journal *j, uint64_t bytes)
     j->active_room = j->spare_room;
     j->spare = NULL;
     j->room_wanted = 0;
-    j->segments[j->segments_count++] = (struct segment_info){ number, j->block_written + 1, SEGMENT_HEAD_BYTES };
+    j->segments[j->segments_count++] = (struct segment_info){ number, j->block_written + 1, SEGMENT_HEAD_BYTES, false };
     return reserve_if_possible(j);
 }
 

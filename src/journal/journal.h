@@ -6,13 +6,16 @@
  *  (1) Blocks are numbered without a gap across segments; a checksum covers journal id, segment, position, number,
  *      kind, length and content, so that a block is valid only where it was written.
  *  (2) Each block says up to which block everything was known to be synced when it was written. A bad block is a torn
- *      tail if no valid later block says that it had been synced: it and all after it are cut. Else it is damage
- *      (ERR_CORRUPT): data that was promised is gone. (Under `async` several blocks may be in flight, and a power loss
- *      can keep a later one and lose an earlier one; without this mark that would look like damage.)
+ *      tail if no valid later block says that it had been synced: it and all after it are cut. Else it is damage: data
+ *      that was promised is gone. (Under `async` several blocks may be in flight, and a power loss can keep a later
+ *      one and lose an earlier one; without this mark that would look like damage.)
  *  (3) A segment is synced before the next one gets its first block.
  *  (4) What was recovered may be in the page cache only, so the last segment is copied to a new one, synced, before
  *      anything recovered counts as durable.
  *  (5) Room for the next segment is reserved ahead. When that fails the journal is full: what fits is still taken.
+ *  (6) Damage is a hole, and what is sound on either side of it is kept. A damaged file is left as it is and read again
+ *      at each start, with the same outcome, until a snapshot stands in the place of all that was before it; then it
+ *      is kept under another name, for whoever wants to look at it.
  *
  * Owned by one thread, the journal thread, except where noted. No file handle, no clock: see storage.h. */
 #ifndef QUIPU_JOURNAL_JOURNAL_H
@@ -37,21 +40,38 @@ struct journal_options {
     uint32_t segment_bytes; /* 0: JOURNAL_SEGMENT_BYTES */
 };
 
-/* Called for each record at recovery, snapshot first, then segments in order. An error ends the recovery with it. */
+/* Called for each record at recovery, snapshot first, then segments in order. An error ends the recovery with it.
+ * With the kind JOURNAL_HOLE it is no record: what comes next stands behind a hole, and `record` is a text that says
+ * where that is. Before the first record of a damaged snapshot there is one with no text: its holes are still to come,
+ * but what its first records say of the rest is not true. */
+#define JOURNAL_HOLE 0u
 typedef enum err journal_sink(void *context, uint8_t kind, struct bytes record);
+
+/* Where something that was promised could not be read. */
+struct journal_hole {
+    char file[STORAGE_NAME_MAX];
+    uint64_t offset;
+    uint64_t bytes; /* up to what is sound again, or to the end; 0: it is not here any more, as when a file is gone */
+};
+
+#define JOURNAL_HOLES_MAX 16u
 
 /* What recovery found, for the log and for the one line that a refusal prints. */
 struct journal_report {
-    bool fresh;                  /* there was no journal: an empty one was made */
-    uint64_t records, bytes;     /* handed to the sink */
-    uint64_t snapshot;           /* segment number the snapshot stands before; 0 if none */
-    uint64_t torn_bytes;         /* cut from the tail */
+    bool fresh;              /* there was no journal: an empty one was made */
+    uint64_t records, bytes; /* handed to the sink */
+    uint64_t snapshot;       /* segment number the snapshot stands before; 0 if none */
+    uint64_t torn_bytes;     /* cut from the tail */
+    uint64_t holes;          /* how many there are; the first of them are in `hole` */
+    struct journal_hole hole[JOURNAL_HOLES_MAX];
     char file[STORAGE_NAME_MAX]; /* on error: where */
     uint64_t offset;             /* on error: at which byte */
 };
 
 /* Recovers what is there and opens for appending; nothing is changed in the directory if it fails.
- * ERR_CORRUPT: damage that is not a torn tail. ERR_NEWER: made by a later version. ERR_FULL, ERR_IO, ERR_NOMEM. */
+ * Damage is in the report and no error. ERR_CORRUPT: files of another journal, or at the place of others, are among
+ * them, or a record that the sink does not understand. ERR_NEWER: made by a later version. ERR_FULL, ERR_IO, ERR_NOMEM.
+ */
 MUST_USE enum err journal_open(const struct journal_options *options, journal_sink *sink, void *context,
                                struct journal **ret_journal, struct journal_report *ret_report);
 void journal_close(struct journal *j); /* syncs nothing; NULL is fine */

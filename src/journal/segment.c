@@ -44,8 +44,8 @@ void segment_put_head(uint8_t *into, const struct segment_head *head)
 static bool head_is_sane(const struct segment_head *head)
 {
     uint64_t number = head->place.number;
-    if (number == 0 || number >= SEGMENT_NUMBER_MAX) return false;
-    if (head->first_block == 0 || head->first_block >= SEGMENT_NUMBER_MAX) return false;
+    if (number == 0 || number > SEGMENT_FOUND_MAX) return false;
+    if (head->first_block == 0 || head->first_block > SEGMENT_FOUND_MAX) return false;
     if (id128_is_zero(&head->place.id)) return false;
     return head->replaces < number && head->synced < SEGMENT_NUMBER_MAX;
 }
@@ -148,14 +148,35 @@ bool segment_get_record(struct bytes here, const struct segment_block *block, st
     return true;
 }
 
-bool segment_says_synced(struct bytes file, size_t from, const struct place *place, uint64_t number)
+/* What can be seen without a checksum: hardly anything but a head passes, so that a search hashes almost nowhere. */
+static bool may_be_head(const uint8_t *at, uint64_t number_min)
 {
-    for (size_t at = from; at + SEGMENT_BLOCK_BYTES <= file.len; at++) {
-        /* Blocks are numbered without a gap, so this many is out of reach: a hash is needed almost nowhere. */
-        uint64_t synced = load_u64(file.ptr + at + 16);
-        if (synced < number || synced - number > file.len) continue;
-        struct segment_block block;
-        if (segment_get_block(bytes_of(file.ptr + at, file.len - at), place, at, &block)) return true;
+    if (at[36] == 0 || at[36] > SEGMENT_KIND_FOOTER || at[37] != 0 || at[38] != 0 || at[39] != 0) return false;
+    uint64_t number = load_u64(at + 8);
+    return number >= number_min && number < SEGMENT_NUMBER_MAX;
+}
+
+bool segment_find_head(struct bytes here, uint64_t offset, const struct place *place, uint64_t number_min,
+                       size_t *ret_skip, struct segment_block *ret_block)
+{
+    for (size_t at = 0; at + SEGMENT_BLOCK_BYTES <= here.len; at++) {
+        if (!may_be_head(here.ptr + at, number_min)) continue;
+        if (!segment_get_block(bytes_of(here.ptr + at, here.len - at), place, offset + at, ret_block)) continue;
+        *ret_skip = at;
+        return true;
     }
     return false;
+}
+
+uint64_t segment_synced(struct bytes file, size_t from, const struct place *place)
+{
+    uint64_t synced = 0;
+    size_t skip;
+    struct segment_block block;
+    while (from < file.len &&
+           segment_find_head(bytes_of(file.ptr + from, file.len - from), from, place, 1, &skip, &block)) {
+        if (block.synced > synced && block.synced < SEGMENT_NUMBER_MAX) synced = block.synced;
+        from += skip + SEGMENT_BLOCK_BYTES;
+    }
+    return synced;
 }

@@ -20,6 +20,8 @@
 #define SEGMENT_HEAD_BYTES 72u
 #define SEGMENT_BLOCK_BYTES 40u             /* the head of a block */
 #define SEGMENT_NUMBER_MAX (UINT64_MAX / 2) /* of segments and blocks: adding one never wraps */
+/* What a file that is found may be numbered, so that whoever goes on from there does not come to the end. */
+#define SEGMENT_FOUND_MAX (SEGMENT_NUMBER_MAX / 2)
 
 #define SEGMENT_MAGIC UINT64_C(0x4c4e4a5550495551)          /* "QUIPUJNL" */
 #define SEGMENT_SNAPSHOT_MAGIC UINT64_C(0x504e535550495551) /* "QUIPUSNP" */
@@ -66,7 +68,11 @@ uint64_t segment_seal(uint8_t *blocks, size_t len, const struct place *place, ui
 bool segment_get_block(struct bytes here, const struct place *place, uint64_t offset, struct segment_block *ret_block);
 /* The record of a block whose head was read; false if it is cut off or damaged. */
 bool segment_get_record(struct bytes here, const struct segment_block *block, struct bytes *ret_record);
-/* Whether some head in file[from..] says that block `number` was synced. */
-bool segment_says_synced(struct bytes file, size_t from, const struct place *place, uint64_t number);
+/* The first head in `here`, the file's bytes from `offset` on, of a block with this number or a higher one; false if
+ * there is none. Where it stands is in its checksum, so what is found was written there, whatever is around it. */
+bool segment_find_head(struct bytes here, uint64_t offset, const struct place *place, uint64_t number_min,
+                       size_t *ret_skip, struct segment_block *ret_block);
+/* The highest number that some head in file[from..] says was synced; 0 if none does. */
+uint64_t segment_synced(struct bytes file, size_t from, const struct place *place);
 
 #endif

@@ -129,13 +129,16 @@ enum err snapshot_step(struct snapshot *s, uint32_t cells_max, bool *ret_done)
     return ERR_OK;
 }
 
-static enum err finish_file(struct snapshot *s)
+static enum err write_footer(struct snapshot *s)
 {
-    const struct storage *storage = &s->options.journal->storage;
     enum err err = segment_append(&s->pending, SEGMENT_KIND_FOOTER, bytes_of(NULL, 0));
     if (err == ERR_OK) err = write_pending(s);
-    if (err == ERR_OK) err = storage->ops->sync(s->file);
-    if (err != ERR_OK) return err;
+    return err == ERR_OK ? s->options.journal->storage.ops->sync(s->file) : err;
+}
+
+static enum err give_name(struct snapshot *s)
+{
+    const struct storage *storage = &s->options.journal->storage;
     char name[STORAGE_NAME_MAX];
     name_of(NAME_SNAPSHOT, s->place.number, name);
     return storage->ops->rename(storage->disk, NAME_SNAPSHOT_NEW, name);
@@ -146,13 +149,39 @@ struct storage_file *snapshot_file(struct snapshot *s)
     return s->file;
 }
 
+static enum err rename_aside(const struct journal *j, const char *prefix, const char *prefix_aside, uint64_t number)
+{
+    char from[STORAGE_NAME_MAX], to[STORAGE_NAME_MAX];
+    name_of(prefix, number, from);
+    name_of(prefix_aside, number, to);
+    enum err err = j->storage.ops->rename(j->storage.disk, from, to);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* Damaged files that this snapshot is about to replace get the names under which they stay. A recovery reads them
+ * under these just the same as long as there is no newer snapshot, so an end between the two steps changes nothing. */
+static enum err set_aside(struct journal *j, uint64_t below)
+{
+    enum err err = ERR_OK;
+    if (j->snapshot_is_damaged) err = rename_aside(j, NAME_SNAPSHOT, NAME_ASIDE_SNAPSHOT, j->snapshot);
+    for (uint32_t i = 0; err == ERR_OK && i < j->segments_count; i++) {
+        const struct segment_info *info = &j->segments[i];
+        if (info->is_damaged && info->number < below)
+            err = rename_aside(j, NAME_SEGMENT, NAME_ASIDE_SEGMENT, info->number);
+    }
+    return err;
+}
+
 enum err snapshot_finish(struct snapshot *s)
 {
     REQUIRE(s->is_walked && !s->is_finished);
     struct journal *j = s->options.journal;
-    enum err err = finish_file(s);
+    enum err err = write_footer(s);
+    if (err == ERR_OK) err = set_aside(j, s->place.number);
+    if (err == ERR_OK) err = give_name(s);
     if (err != ERR_OK) return err;
     s->is_finished = true;
+    j->snapshot_is_damaged = false;
     j->snapshot_replaced = j->snapshot;
     j->snapshot = s->place.number;
     j->snapshot_bytes = s->bytes;

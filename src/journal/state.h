@@ -10,6 +10,8 @@
  * nothing to a recovery and is removed after it. */
 #define NAME_SEGMENT "journal-"
 #define NAME_SNAPSHOT "snapshot-"
+#define NAME_ASIDE_SEGMENT "damaged-journal-" /* what damaged files become once a snapshot has replaced them */
+#define NAME_ASIDE_SNAPSHOT "damaged-snapshot-"
 #define NAME_SEGMENT_NEW "journal.tmp"
 #define NAME_SNAPSHOT_NEW "snapshot.tmp"
 #define NAME_SPARE_A "spare-a"
@@ -27,6 +29,7 @@ void storage_discard(const struct storage *storage, const char *name);
 
 struct segment_info {
     uint64_t number, first_block, bytes;
+    bool is_damaged; /* and to be kept for the operator */
 };
 
 struct journal {
@@ -47,7 +50,7 @@ struct journal {
     uint64_t block_written, block_synced;
     uint64_t snapshot, snapshot_bytes;
     uint64_t snapshot_replaced; /* still to be removed; 0: none */
-    bool snapshot_under_way;
+    bool snapshot_under_way, snapshot_is_damaged;
 };
 
 static inline struct segment_info *journal_active(const struct journal *j)
@@ -55,7 +58,7 @@ static inline struct segment_info *journal_active(const struct journal *j)
     return &j->segments[j->segments_count - 1];
 }
 
-/* Room in memory for one more segment_info. */
-MUST_USE enum err journal_reserve_info(struct journal *j);
+/* Room in memory for so many more segment_info. */
+MUST_USE enum err journal_reserve_info(struct journal *j, uint32_t more);
 
 #endif

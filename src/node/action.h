@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "cluster/link.h"
 #include "node/notice.h"
+#include "node/order.h"
 
 #include <stdint.h>
 
@@ -30,7 +31,8 @@ enum action_kind {
     ACTION_SEND,     /* queue these bytes on the link, in order; the shell takes over one hold */
     ACTION_CLOSE,    /* send what is queued within a second, then close */
     ACTION_NOTICE,   /* something that an operator may want to read */
-    ACTION_STOPPED,  /* after EVENT_STOP: goodbyes are queued, all is durable */
+    ACTION_ORDERED,  /* what came of the EVENT_ORDER of this ticket; exactly one for each */
+    ACTION_STOPPED,  /* after EVENT_STOP, or once this node has left: goodbyes are queued, all is durable */
 };
 
 struct record {
@@ -53,6 +55,10 @@ struct action {
             struct shared *bytes;            /* SEND */
         } link;
         struct notice notice;
+        struct {
+            uint64_t ticket;
+            enum order_result result;
+        } ordered;
     } as;
 };
 

@@ -20,6 +20,7 @@ void action_release(struct action *a)
     case ACTION_CONNECT:
     case ACTION_CLOSE:
     case ACTION_NOTICE:
+    case ACTION_ORDERED:
     case ACTION_STOPPED:
         break;
     }

@@ -42,6 +42,8 @@ static void commit_release(struct commit *c)
 {
     batch_release(&c->batch);
     shared_drop(c->frame);
+    for (uint32_t i = 0; i < c->blocks_count; i++) shared_drop(c->blocks[i]);
+    mem_free(c->blocks);
     incoming_release(&c->incoming);
     *c = (struct commit){ 0 };
 }
@@ -72,6 +74,34 @@ static enum err commits_grow(struct commits *c)
     return ERR_OK;
 }
 
+/* Cuts the buffer, which begins with room for a frame's head, into the blocks that were written to it. */
+static enum err split_blocks(struct commit *c, struct bytes written)
+{
+    uint32_t count = c->batch.blocks_count + 1;
+    c->blocks = mem_alloc_zero(count, sizeof *c->blocks);
+    if (!c->blocks) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t from = i > 0 ? c->batch.blocks[i - 1] : FRAME_HEAD_BYTES;
+        size_t to = i + 1 < count ? c->batch.blocks[i] : written.len;
+        c->blocks[i] = shared_copy(bytes_of(written.ptr + from, to - from));
+        if (!c->blocks[i]) return ERR_NOMEM;
+        c->blocks_count++;
+    }
+    return ERR_OK;
+}
+
+/* One block can go to a peer as it is; several were too long for that anyway. */
+static enum err commit_keep_blocks(struct commit *c, struct bytes written)
+{
+    if (c->batch.blocks_count > 0) return split_blocks(c, written);
+    c->frame = shared_copy(written);
+    if (!c->frame) return ERR_NOMEM;
+    size_t body = c->frame->len - FRAME_HEAD_BYTES;
+    if (body <= FRAME_BODY_BYTES_MAX)
+        frame_seal(c->frame->ptr, FRAME_BLOCK, bytes_of(c->frame->ptr + FRAME_HEAD_BYTES, body));
+    return ERR_OK;
+}
+
 /* Takes the dirty counters into the commit, and their block into a frame that can go to a peer as it is. */
 static enum err commit_take(struct node *n, struct commit *c)
 {
@@ -89,23 +119,19 @@ static enum err commit_take(struct node *n, struct commit *c)
     static const uint8_t frame_head[FRAME_HEAD_BYTES];
     buffer_bytes(&out, bytes_of(frame_head, sizeof frame_head));
     block_begin(&writer, &out, &head);
+    c->batch.block_bytes_max = COMMIT_BLOCK_BYTES_MAX;
     enum err err = buffer_end(&out);
     if (err == ERR_OK) err = keyspace_take(n->keyspace, c->number, n->own_seq + 1, &c->batch, &writer);
-    c->seq_from = n->own_seq;
+    c->seq_from = n->append_seq = n->own_seq;
     c->seq_to = n->own_seq + c->batch.count;
     if (err == ERR_OK && c->batch.count > 0) {
         block_end(&writer, c->seq_to);
         err = buffer_end(&out);
-        if (err == ERR_OK) c->frame = shared_copy(buffer_view(&out));
-        if (!c->frame) err = ERR_NOMEM;
+        if (err == ERR_OK) err = commit_keep_blocks(c, buffer_view(&out));
     }
     buffer_release(&out);
-    if (err != ERR_OK) return err;
-    n->own_seq = c->seq_to;
-    size_t body = c->frame ? c->frame->len - FRAME_HEAD_BYTES : 0;
-    if (body > 0 && body <= FRAME_BODY_BYTES_MAX)
-        frame_seal(c->frame->ptr, FRAME_BLOCK, bytes_of(c->frame->ptr + FRAME_HEAD_BYTES, body));
-    return ERR_OK;
+    if (err == ERR_OK) n->own_seq = c->seq_to;
+    return err;
 }
 
 static void members_record(struct node *n, struct record *records, uint32_t *count)
@@ -127,7 +153,8 @@ static void members_record(struct node *n, struct record *records, uint32_t *cou
 static void commit_emit(struct node *n, struct commit *c)
 {
     uint32_t held = n->commits.held_count;
-    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 2 + held + c->incoming.count) * sizeof *records);
+    uint32_t others = held + c->blocks_count + c->incoming.count;
+    struct record *records = mem_alloc((IDENTITY_RECORDS_MAX + 2 + others) * sizeof *records);
     struct action *a = records ? node_act(n, ACTION_APPEND) : NULL;
     if (!a) {
         mem_free(records);
@@ -142,6 +169,8 @@ static void commit_emit(struct node *n, struct commit *c)
     if (c->frame)
         records[count++] =
             (struct record){ .kind = RECORD_OWN, .bytes = shared_hold(c->frame), .skip = FRAME_HEAD_BYTES };
+    for (uint32_t i = 0; i < c->blocks_count; i++)
+        records[count++] = (struct record){ .kind = RECORD_OWN, .bytes = shared_hold(c->blocks[i]) };
     for (uint32_t i = 0; i < c->incoming.count; i++)
         records[count++] = (struct record){ .kind = RECORD_PEER, .bytes = shared_hold(c->incoming.items[i].bytes) };
     a->as.append.number = c->number;
@@ -177,7 +206,7 @@ void commit_begin(struct node *n)
 {
     struct commits *c = &n->commits;
     if (n->failed || !append_may_begin(n)) return;
-    bool is_due = c->appended == 0 || c->appended < c->drain || c->held_count > 0;
+    bool is_due = c->appended == 0 || c->appended < c->drain || c->held_count > 0 || n->identity_changed;
     bool has_more = n->members_changed || n->pledges_due || n->incoming.count > 0 || keyspace_is_dirty(n->keyspace);
     if (n->commits_held || (!is_due && !has_more)) return;
     if (c->count == c->cap && commits_grow(c) != ERR_OK) {
@@ -211,7 +240,7 @@ static void fresh_set(struct node *n, struct commit *c)
 {
     shared_drop(n->fresh.frame);
     n->fresh = (struct fresh){ .from = c->seq_from, .to = c->seq_to };
-    if (c->frame->len <= FRAME_HEAD_BYTES + FRAME_BODY_BYTES_GOAL) n->fresh.frame = shared_hold(c->frame);
+    if (c->frame && c->frame->len <= FRAME_HEAD_BYTES + FRAME_BODY_BYTES_GOAL) n->fresh.frame = shared_hold(c->frame);
 }
 
 static void commit_publish(struct node *n, struct commit *c)
@@ -225,7 +254,7 @@ static void commit_publish(struct node *n, struct commit *c)
         fresh_set(n, c);
         for (uint32_t i = 0; i < n->members.members_count; i++) {
             struct member *m = &n->members.members[i];
-            if (m->lag_since_ms == 0) m->lag_since_ms = n->now_ms;
+            if (member_counts(m) && m->lag_since_ms == 0) m->lag_since_ms = n->now_ms;
         }
     }
     for (uint32_t i = 0; i < c->incoming.count; i++) {
@@ -285,7 +314,7 @@ void commit_judge_writes(struct node *n)
 {
     enum err reason = n->journal_full ? ERR_FULL : ERR_OK;
     if (n->fenced) reason = ERR_FENCED;
-    if (n->stopping) reason = ERR_CLOSED;
+    if (n->stopping || n->orders.leave != LEAVE_NONE) reason = ERR_CLOSED;
     keyspace_refuse_writes(n->keyspace, reason);
 }
 
@@ -296,7 +325,7 @@ static void snapshot_seek(struct node *n)
     struct commits *c = &n->commits;
     uint64_t limit = n->snapshot_bytes;
     if (limit < 2 * n->journal_snapshot_bytes) limit = 2 * n->journal_snapshot_bytes;
-    if (n->journal_bytes < limit && !FORCE(SNAPSHOT_NOW)) return;
+    if (n->journal_bytes < limit && !n->salvage.is_unrepaired && !FORCE(SNAPSHOT_NOW)) return;
     if (c->snapshot_segment != 0) {
         c->snapshot = SNAPSHOT_WAITING;
         commit_synced(n, c->synced);
@@ -317,7 +346,8 @@ void commit_journal(struct node *n, const struct event *event)
         node_notice(n, full ? NOTICE_WRITES_REFUSED : NOTICE_WRITES_TAKEN, n->name, 0, err_text(ERR_FULL));
         n->view_version++;
     }
-    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && !n->splits_due && n->now_ms >= n->commits.snapshot_retry_ms)
+    if (n->commits.snapshot == SNAPSHOT_NONE && !n->stopping && !n->splits_due &&
+        n->now_ms >= n->commits.snapshot_retry_ms)
         snapshot_seek(n);
 }
 
@@ -326,6 +356,8 @@ void commit_rotated(struct node *n, uint64_t segment)
     REQUIRE(n->commits.snapshot == SNAPSHOT_ROTATING);
     n->commits.snapshot = SNAPSHOT_WAITING;
     n->commits.snapshot_segment = segment;
+    /* The new segment says whose it is too, should the snapshot ever be damaged just where it does. */
+    n->identity_changed = true;
     commit_synced(n, n->commits.synced); /* it may be the time already */
 }
 
@@ -335,6 +367,7 @@ void commit_snapshot_ended(struct node *n, enum err result)
     n->commits.snapshot = SNAPSHOT_NONE;
     if (result == ERR_OK) {
         n->commits.snapshot_segment = 0;
+        n->salvage.is_unrepaired = false;
         stats_add(n->stats, STAT_snapshots, 1);
         return;
     }

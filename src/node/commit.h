@@ -29,7 +29,9 @@ struct commit {
     bool written;
     struct batch batch;
     uint64_t seq_from, seq_to; /* own entries (from, to] */
-    struct shared *frame;      /* FRAME_BLOCK around them; NULL if there are none */
+    struct shared *frame;      /* FRAME_BLOCK around them; NULL if there are none, or several blocks */
+    struct shared **blocks;    /* those */
+    uint32_t blocks_count;
     struct incoming_list incoming;
 };
 

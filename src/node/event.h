@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cluster/link.h"
+#include "node/order.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ enum event_kind {
     EVENT_LINK_SENT,  /* `bytes` of what was to be sent have left this process */
     EVENT_LINK_DOWN,  /* the end of a link */
     EVENT_SEED,       /* an address to contact: from a command, or found by discovery */
+    EVENT_ORDER,      /* of a person; ACTION_ORDERED follows, at once or later */
     EVENT_STOP,       /* say goodbye to the peers; ACTION_STOPPED follows when all is durable */
 };
 
@@ -56,6 +58,11 @@ struct event {
             const char *address;
             bool from_discovery;
         } seed;
+        struct {
+            enum order_kind kind;
+            uint64_t ticket;   /* comes back with the result */
+            struct bytes name; /* FORGET: of the member */
+        } order;
     } as;
 };
 

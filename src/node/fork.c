@@ -34,6 +34,13 @@ static uint64_t held(const struct node *n, uint32_t replica)
     return replica == n->own ? known->durable : known->known;
 }
 
+/* How much of it there is: of the own replica also what is on its way to the disk. Whoever copied that disk may have
+ * read it there already. */
+static uint64_t reach(const struct node *n, uint32_t replica)
+{
+    return replica == n->own ? n->own_seq : replicas_known(n->replicas, replica)->known;
+}
+
 /* What the boot wrote was split off the replica. */
 static bool is_gone(const struct node *n, uint32_t replica, uint64_t nonce)
 {
@@ -54,50 +61,6 @@ static void send_trail(struct node *n, struct peer_link *l, uint32_t replica, ui
     node_send_body(n, l, FRAME_TRAIL, &body);
 }
 
-/* Something does not fit. The peer may go on repeating it until it has heard. */
-static void tell_trail(struct node *n, struct peer_link *l, uint32_t replica, uint64_t gone)
-{
-    struct claim *claim = replica < l->digest.count ? &l->digest.claims[replica] : NULL;
-    if (claim && claim->trail_told_ms > 0 && n->now_ms - claim->trail_told_ms < TRAIL_AGAIN_MS) return;
-    if (claim) claim->trail_told_ms = n->now_ms;
-    send_trail(n, l, replica, gone, true);
-}
-
-bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_item *item, uint32_t replica)
-{
-    struct trail *trail = replicas_trail(n->replicas, replica);
-    if (item->known == 0) return true;
-    bool gone = is_gone(n, replica, item->nonce);
-    bool fits = !gone;
-    if (item->known <= held(n, replica))
-        fits = fits && !differ(trail_nonce_at(trail, item->known), item->nonce);
-    else if (replica == n->own)
-        fits = false; /* nobody knows more of this node than its own disk */
-    l->digest.claims[replica].gone = gone;
-    if (!fits) tell_trail(n, l, replica, gone ? item->nonce : 0);
-    if (fits && replica != n->own && item->known <= held(n, replica)) fork_pledge(n, replica, item->pledged, item->firm);
-    return fits;
-}
-
-bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want, uint32_t replica)
-{
-    if (want->from > held(n, replica)) return true; /* there is nothing to send */
-    bool fits = !differ(trail_nonce_at(replicas_trail(n->replicas, replica), want->from), want->nonce);
-    if (!fits) tell_trail(n, l, replica, 0);
-    return fits;
-}
-
-bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted)
-{
-    const struct block_head *head = &item->head;
-    const struct trail *trail = replicas_trail(n->replicas, item->replica);
-    uint64_t expected = accepted == head->from ? head->base : head->nonce;
-    bool gone = is_gone(n, item->replica, head->nonce);
-    bool fits = !gone && !differ(trail_nonce_at(trail, accepted), expected);
-    if (!fits) tell_trail(n, l, item->replica, gone ? head->nonce : 0);
-    return fits;
-}
-
 static void give_way(struct node *n, uint32_t replica, uint64_t fork)
 {
     struct replica_sync *sync = sync_of(n, replica);
@@ -116,15 +79,86 @@ static void alarm(struct node *n, struct peer_link *l, uint32_t replica)
     node_notice(n, NOTICE_HISTORIES, link_name(n, l), held(n, replica), id);
 }
 
+/* The boot was split off somewhere: so it is here, if it may be. */
+static void let_go(struct node *n, struct peer_link *l, uint32_t replica, const struct boot *boot)
+{
+    if (boot->start >= replicas_trail(n->replicas, replica)->firm)
+        give_way(n, replica, boot->start);
+    else
+        alarm(n, l, replica);
+}
+
+/* Something does not fit. The peer may go on repeating it until it has heard. */
+static void tell_trail(struct node *n, struct peer_link *l, uint32_t replica, uint64_t gone)
+{
+    struct claim *claim = replica < l->digest.count ? &l->digest.claims[replica] : NULL;
+    if (claim && claim->trail_told_ms > 0 && n->now_ms - claim->trail_told_ms < TRAIL_AGAIN_MS) return;
+    if (claim) claim->trail_told_ms = n->now_ms;
+    send_trail(n, l, replica, gone, true);
+}
+
+bool fork_claim_fits(struct node *n, struct peer_link *l, const struct digest_item *item, uint32_t replica)
+{
+    struct trail *trail = replicas_trail(n->replicas, replica);
+    if (item->known == 0) return true;
+    bool gone = is_gone(n, replica, item->nonce);
+    bool fits = !gone;
+    if (item->known <= reach(n, replica))
+        fits = fits && !differ(trail_nonce_at(trail, item->known), item->nonce);
+    else if (replica == n->own)
+        fits = false; /* nobody knows more of this node than it wrote */
+    l->digest.claims[replica].gone = gone;
+    if (!fits) tell_trail(n, l, replica, gone ? item->nonce : 0);
+    if (fits && replica != n->own && item->known <= held(n, replica)) fork_pledge(n, replica, item->pledged, item->firm);
+    return fits;
+}
+
+bool fork_want_fits(struct node *n, struct peer_link *l, const struct want *want, uint32_t replica)
+{
+    if (want->from > held(n, replica)) return true; /* there is nothing to send */
+    bool fits = !differ(trail_nonce_at(replicas_trail(n->replicas, replica), want->from), want->nonce);
+    if (!fits) tell_trail(n, l, replica, 0);
+    return fits;
+}
+
+/* A replica that nothing is known of yet may be a part of another, split off elsewhere. Here that is to be done before
+ * anything of it is taken in, or it would count twice. */
+static bool is_part_of_another(struct node *n, struct peer_link *l, uint32_t part)
+{
+    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
+        const struct trail *trail = replicas_trail(n->replicas, i);
+        for (uint32_t k = 0; k < trail->count && i != part; k++) {
+            struct id128 id = trail_split_id(replicas_id(n->replicas, i), trail->boots[k].nonce);
+            if (!id128_equal(&id, replicas_id(n->replicas, part))) continue;
+            let_go(n, l, i, &trail->boots[k]);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool fork_block_fits(struct node *n, struct peer_link *l, const struct incoming *item, uint64_t accepted)
+{
+    const struct block_head *head = &item->head;
+    const struct trail *trail = replicas_trail(n->replicas, item->replica);
+    uint64_t expected = accepted == head->from ? head->base : head->nonce;
+    bool gone = is_gone(n, item->replica, head->nonce);
+    bool fits = !gone && !differ(trail_nonce_at(trail, accepted), expected);
+    if (!fits) tell_trail(n, l, item->replica, gone ? head->nonce : 0);
+    return fits && (accepted > 0 || !is_part_of_another(n, l, item->replica));
+}
+
 /* The peer's trail beside this node's own. */
 static void compare(struct node *n, struct peer_link *l, uint32_t replica, const struct trail_item *item,
                     const struct trail *theirs)
 {
     const struct trail *mine = replicas_trail(n->replicas, replica);
-    uint64_t known = held(n, replica), fork;
+    uint64_t known = reach(n, replica), fork;
     bool parted = trail_fork(mine, known, theirs, item->known, &fork);
     if (!parted && replica == n->own && item->known > known) {
-        give_way(n, replica, known); /* it is this node that is behind: somebody wrote on before */
+        /* It is this node that is behind: somebody wrote on before. So all of its own boot gives way, also what is on
+         * its way to the disk. */
+        give_way(n, replica, mine->count > 0 ? mine->boots[mine->count - 1].start : known);
         return;
     }
     if (!parted) return;
@@ -144,11 +178,7 @@ static void take_gone(struct node *n, struct peer_link *l, uint32_t replica, uin
 {
     const struct trail *mine = replicas_trail(n->replicas, replica);
     for (uint32_t i = 0; i < mine->count; i++) {
-        if (mine->boots[i].nonce != nonce) continue;
-        if (mine->boots[i].start >= mine->firm)
-            give_way(n, replica, mine->boots[i].start);
-        else
-            alarm(n, l, replica);
+        if (mine->boots[i].nonce == nonce) let_go(n, l, replica, &mine->boots[i]);
     }
 }
 
@@ -248,7 +278,7 @@ void fork_verify(struct node *n)
     if (trail->firm > n->boot_start) return;
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         const struct member *m = &n->members.members[i];
-        if (m->state == MEMBER_LEFT) continue;
+        if (!member_counts(m)) continue;
         if (!m->checked) return;
         pledged = pledged && m->pledged > n->boot_start;
         checked++;
@@ -306,7 +336,7 @@ static enum err split_last(struct node *n, uint32_t replica, struct boot last)
     return err;
 }
 
-/* Also at recovery. own_nonce: of the boot under whose id this node goes on; 0 if the replica is not its own. */
+/* Also at recovery. own_nonce names the id under which this node goes on; 0 if the replica is not its own. */
 enum err fork_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t own_nonce)
 {
     const struct trail *trail = replicas_trail(n->replicas, replica);
@@ -329,6 +359,8 @@ static void own_moved(struct node *n)
 {
     n->own_seq = replicas_known(n->replicas, n->own)->known;
     n->boot_start = n->unpledged_to = 0;
+    struct trail *trail = replicas_trail(n->replicas, n->own);
+    if (trail->count == 0 && trail_extend(trail, 0, n->nonce) != ERR_OK) n->failed = true;
     n->identity_changed = true;
     shared_drop(n->fresh.frame);
     n->fresh = (struct fresh){ 0 };
@@ -351,15 +383,30 @@ static void tell_split(struct node *n, uint32_t replica, uint64_t fork, uint64_t
     node_notice(n, was_own ? NOTICE_ROLLBACK : NOTICE_SPLIT, n->name, fork, detail);
 }
 
+/* Somebody wrote on from where this very boot is: a copy of its disk, while this process had nothing to write, or even of
+ * its machine's memory. What follows is told apart by a new boot. */
+static enum err begin_anew(struct node *n)
+{
+    do n->nonce = random_u64(&n->random);
+    while (n->nonce == 0);
+    n->boot_start = n->own_seq;
+    return trail_extend(replicas_trail(n->replicas, n->own), n->own_seq, n->nonce);
+}
+
 static void carry_out(struct node *n, uint32_t replica)
 {
     uint64_t fork = n->syncs[replica].fork;
     const struct boot *boot = trail_boot_from(replicas_trail(n->replicas, replica), fork);
     bool is_own = replica == n->own;
+    enum err err = ERR_OK;
     n->syncs[replica].split_due = false;
     if (!boot && !is_own) return;
+    if (!boot) {
+        err = begin_anew(n);
+        fork = n->own_seq;
+    }
     uint64_t nonce = is_own ? n->nonce : boot->nonce;
-    enum err err = fork_split(n, replica, fork, is_own ? nonce : 0);
+    if (err == ERR_OK) err = fork_split(n, replica, fork, is_own ? nonce : 0);
     if (err == ERR_OK) err = commit_hold_split(n, replica, fork, is_own ? nonce : 0);
     if (err != ERR_OK) {
         n->failed = true;

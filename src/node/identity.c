@@ -3,8 +3,10 @@
  * docs/FORMATS.md has the records byte by byte. */
 #include "base/alloc.h"
 #include "node/internal.h"
+#include "node/journal.h"
 
 #define IDENTITY_VERSION 1u
+#define OWN_SEQ_MAX (UINT64_MAX / 2) /* a million a second for 290,000 years */
 
 void record_from(struct node *n, uint8_t kind, struct buffer *body, struct record *ret_record)
 {
@@ -25,14 +27,14 @@ static void write_boot(const struct node *n, struct buffer *out)
 {
     buffer_id(out, replicas_id(n->replicas, n->own));
     buffer_u64(out, n->nonce);
-    buffer_u64(out, n->own_seq);
+    buffer_u64(out, n->append_seq);
 }
 
 static void write_members(const struct node *n, struct buffer *out)
 {
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         const struct member *m = &n->members.members[i];
-        struct member_item item = { bytes_of_text(m->name), m->replica };
+        struct member_item item = { bytes_of_text(m->name), m->replica, m->epoch, !member_counts(m) };
         member_put(out, &item);
     }
 }
@@ -116,21 +118,28 @@ static enum err recover_identity(struct node *n, struct bytes record)
     struct bytes cluster = reader_string(&r, CLUSTER_BYTES_MAX);
     if (reader_end(&r) != ERR_OK || version != IDENTITY_VERSION || id128_is_zero(&id)) return ERR_CORRUPT;
     if (!bytes_equal(cluster, bytes_of_text(n->cluster))) return ERR_INVALID;
+    /* Each boot says it again. Another identity is a new one: nothing was ever written or heard of it. */
+    uint32_t met = replicas_find(n->replicas, &id);
+    bool is_own = n->identity_recovered && met == n->own;
+    if (met != REPLICA_NONE && !is_own && !n->salvage.is_damaged) return ERR_CORRUPT;
+    if (met == REPLICA_NONE) n->own_recovered = 0;
     enum err err = replicas_intern(n->replicas, &id, &n->own);
     if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
     keyspace_set_own(n->keyspace, n->own);
     n->identity_recovered = true;
-    return ERR_OK;
+    return salvage_note_own(n, n->own);
 }
 
-static enum err recover_boot(struct bytes record)
+static enum err recover_boot(struct node *n, struct bytes record)
 {
     struct reader r;
     reader_init(&r, record);
-    reader_id(&r);
+    struct id128 replica = reader_id(&r);
     uint64_t nonce = reader_u64(&r);
-    reader_u64(&r);
-    return reader_end(&r) == ERR_OK && nonce != 0 ? ERR_OK : ERR_CORRUPT;
+    uint64_t seq = reader_u64(&r);
+    if (reader_end(&r) != ERR_OK || nonce == 0) return ERR_CORRUPT;
+    salvage_note_boot(n, &replica, seq);
+    return ERR_OK;
 }
 
 static enum err recover_members(struct node *n, struct bytes record)
@@ -141,9 +150,10 @@ static enum err recover_members(struct node *n, struct bytes record)
     reader_init(&items, record);
     while ((err = member_next(&items, &item)) == ERR_OK) {
         uint32_t member;
-        bool is_new;
+        enum news news;
+        struct standing said = { item.epoch, item.left };
         if (bytes_equal(item.node, bytes_of_text(n->name))) continue; /* this node had another name before */
-        err = membership_add(&n->members, item.node, 0, &member, &is_new);
+        err = membership_merge(&n->members, item.node, said, 0, &member, &news);
         if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
         n->members.members[member].replica = item.replica;
     }
@@ -160,8 +170,10 @@ static enum err recover_vector(struct node *n, struct bytes record)
         uint32_t replica;
         enum err err = replicas_intern(n->replicas, &item.replica, &replica);
         if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
-        replicas_raise_known(n->replicas, replica, item.known, item.nonce);
+        /* With a hole in the snapshot it may claim what is not there. */
+        if (!n->salvage.is_damaged) replicas_raise_known(n->replicas, replica, item.known, item.nonce);
     }
+    n->salvage.own_is_whole = false; /* whatever the snapshot's record of the boot said */
     return ERR_OK;
 }
 
@@ -179,6 +191,10 @@ static enum err recover_trails(struct node *n, struct bytes record)
         if (err != ERR_OK) {
             trail_release(&trail);
             return err == ERR_NOMEM ? err : ERR_CORRUPT;
+        }
+        if (n->salvage.is_damaged) { /* as with the vector: it goes with what is claimed */
+            trail_release(&trail);
+            continue;
         }
         trail_release(replicas_trail(n->replicas, replica));
         *replicas_trail(n->replicas, replica) = trail;
@@ -213,21 +229,29 @@ static enum err recover_split(struct node *n, struct bytes record)
     uint32_t replica;
     if (reader_end(&r) != ERR_OK) return ERR_CORRUPT;
     enum err err = replicas_intern(n->replicas, &id, &replica);
+    uint32_t own = n->own;
     if (err == ERR_OK) err = fork_split(n, replica, fork, nonce);
+    if (n->own != own) n->own_recovered = 0; /* what went along is known of the new one */
+    if (err == ERR_OK && nonce != 0) err = salvage_note_own(n, n->own);
+    salvage_forget_split(n, replica, fork);
     return err == ERR_OK || err == ERR_NOMEM ? err : ERR_CORRUPT;
 }
 
-static enum err recover_block(struct node *n, struct bytes record)
+static enum err recover_block(struct node *n, uint8_t kind, struct bytes record)
 {
     struct block_reader reader;
     struct incoming item = { 0 };
     enum err err = block_open(&reader, record);
+    bool is_first = !n->identity_recovered && !n->salvage.is_damaged; /* the identity comes before all else */
+    if (err == ERR_OK && is_first) err = ERR_CORRUPT;
     if (err == ERR_OK) err = replicas_intern(n->replicas, &reader.head.replica, &item.replica);
     if (err != ERR_OK) return err == ERR_NOMEM ? err : ERR_CORRUPT;
+    if (item.replica == n->own && reader.head.to > n->own_recovered) n->own_recovered = reader.head.to;
     item.head = reader.head;
-    item.bytes = shared_copy(record);
+    if (kind == RECORD_OWN) err = salvage_note_own(n, item.replica);
+    item.bytes = err == ERR_OK ? shared_copy(record) : NULL;
     if (!item.bytes) return ERR_NOMEM;
-    err = gossip_join(n, &item);
+    err = salvage_takes_block(n, &item) ? salvage_keep_block(n, kind, &item) : gossip_join(n, &item);
     shared_drop(item.bytes);
     return err;
 }
@@ -237,14 +261,17 @@ enum err node_recover(void *node, uint8_t kind, struct bytes record)
     struct node *n = node;
     REQUIRE(!n->started);
     switch (kind) {
+    case JOURNAL_HOLE:
+        salvage_hole(n, record);
+        return ERR_OK;
     case RECORD_IDENTITY:
         return recover_identity(n, record);
     case RECORD_BOOT:
-        return recover_boot(record);
+        return recover_boot(n, record);
     case RECORD_OWN:
     case RECORD_PEER:
     case RECORD_ENTRIES:
-        return recover_block(n, record);
+        return recover_block(n, kind, record);
     case RECORD_MEMBERS:
         return recover_members(n, record);
     case RECORD_VECTOR:
@@ -282,7 +309,12 @@ static enum err settle_recovered(struct node *n)
         recent_init(&sync->recent, i == n->own ? RECENT_OWN_MAX : RECENT_PEER_MAX, known);
         keyspace_prune(n->keyspace, i);
     }
-    n->own_seq = replicas_known(n->replicas, n->own)->known;
+    n->own_seq = n->append_seq = replicas_known(n->replicas, n->own)->known;
+    /* Own entries come without a gap, or a seq would be given twice; and there is always a next one. */
+    if (n->own_recovered > n->own_seq && !n->salvage.is_damaged) return ERR_CORRUPT;
+    if (n->own_seq > OWN_SEQ_MAX) return ERR_CORRUPT;
+    const struct trail *trail = replicas_trail(n->replicas, n->own);
+    if (trail->count > 0 && trail->boots[trail->count - 1].start > n->own_seq) return ERR_CORRUPT;
     fork_own_trail(n);
     return n->failed ? ERR_NOMEM : ERR_OK;
 }
@@ -290,10 +322,12 @@ static enum err settle_recovered(struct node *n)
 enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct actions *actions)
 {
     REQUIRE(!n->started);
-    enum err err = take_identity(n);
+    enum err err = salvage_finish(n);
+    if (err == ERR_OK) err = take_identity(n);
     if (err == ERR_OK) err = settle_recovered(n);
     if (err != ERR_OK) return err;
     n->started = true;
+    n->view_version++; /* it may have become another replica */
     n->now_ms = n->started_ms = now_ms;
     n->wall_ms = wall_ms;
     n->gossip_at_ms = now_ms + random_jitter(&n->random, GOSSIP_MS, GOSSIP_JITTER_PERCENT);
@@ -302,6 +336,8 @@ enum err node_start(struct node *n, uint64_t now_ms, uint64_t wall_ms, struct ac
     char id[33];
     id128_hex(replicas_id(n->replicas, n->own), id);
     node_notice(n, NOTICE_STARTED, n->name, keyspace_count(n->keyspace), id);
+    salvage_notice(n);
+    n->salvage.is_unrepaired = n->salvage.is_damaged;
     /* The boot must be on disk before a seq is given under its nonce. */
     n->commits.gate = 1;
     commit_begin(n);

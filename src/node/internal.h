@@ -6,6 +6,8 @@
  *   gossip.c    digests, wants, blocks that come in      lanes.c     what goes out on a link, and when
  *   fork.c      two histories of one replica
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
+ *   orders.c    forget and leave
+ *   salvage.c   a journal with a hole
  *
  * Running out of memory anywhere sets `failed`, and the step ends with ERR_NOMEM: half-done work of a node that is
  * about to end does not matter, since nothing that was not appended has been answered. */
@@ -21,13 +23,18 @@
 #include "count/replicas.h"
 #include "node/commit.h"
 #include "node/node.h"
+#include "node/orders.h"
 #include "node/peer_link.h"
+#include "node/roster.h"
+#include "node/salvage.h"
 
 #define LINK_WINDOW_BYTES (128u << 10) /* bulk waits while more than this has not left the process */
 #define PACE_MS 10u                    /* a busy link gets at most one fresh block and one digest in this time */
 /* Larger entries of peers are refused. A block is cut after the entry that reaches the goal, so whatever came in can go
  * out again in one frame. */
 #define PEER_ENTRY_BYTES_MAX (1u << 20)
+/* A commit's block that reaches this is followed by another: a record of the journal has an end, a commit has none. */
+#define COMMIT_BLOCK_BYTES_MAX (32u << 20)
 #define GOSSIP_MS 1000u
 #define GOSSIP_JITTER_PERCENT 20u
 #define INCOMING_BYTES_MAX (16u << 20) /* more than this unwritten from peers: links are not read */
@@ -39,7 +46,6 @@
 #define HANDSHAKE_BYTES_MAX 4096u           /* of a frame from somebody who has not said who it is */
 #define LINK_ANSWERS_BYTES_MAX (256u << 10) /* with more than this unread a peer's questions are not answered */
 #define LINK_UNREAD_BYTES_MAX (16u << 20)   /* with more than this unread the link ends */
-#define ASKED_MAX 3u
 
 /* What is on its way into the keyspace for one replica. */
 struct replica_sync {
@@ -62,7 +68,8 @@ struct node {
     bool pledges_due; /* some are to be written */
     bool splits_due, commits_held;            /* no commit may begin */
     bool identity_changed;                    /* to be written to the journal */
-    bool members_changed, members_untold; /* to be written to the journal; to be sent to the peers */
+    bool members_changed;                     /* to be written to the journal */
+    struct orders orders;
     uint64_t snapshot_bytes, journal_bytes, journal_snapshot_bytes;
     struct stats *stats;
     struct random random;
@@ -71,8 +78,10 @@ struct node {
     struct id128 replica_offered;
     uint32_t own;
     uint64_t own_seq, nonce;    /* seq given last */
+    uint64_t append_seq;        /* seq given last before the newest append */
     uint64_t boot_start;        /* seq after which this boot began */
     uint64_t unpledged_to;      /* own entries up to this seq left before the pledge was made */
+    uint64_t own_recovered;     /* the highest seq that a recovered block of own entries goes to */
     struct replica_sync *syncs; /* by replica index */
     uint32_t syncs_count;
     struct membership members;
@@ -82,6 +91,7 @@ struct node {
     struct commits commits;
     struct incoming_list incoming; /* for the next append */
     struct fresh fresh;
+    struct salvage salvage;
     uint64_t now_ms, now_us, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
     bool caught_up;
     uint64_t view_version, members_version_seen;
@@ -154,18 +164,9 @@ void link_down(struct node *n, struct peer_link *l, const char *reason);
 void link_close(struct node *n, struct peer_link *l, const char *why);
 void link_broken(struct node *n, struct peer_link *l, const char *what);
 void link_dial(struct node *n, struct contact *c);
-
-/* roster.c */
-void roster_tick(struct node *n);
-void roster_tell_members(struct node *n, struct peer_link *l);
-void roster_tell_all(struct node *n);
-void roster_members(struct node *n, struct peer_link *l, struct bytes body);
-void roster_ask(struct node *n, struct peer_link *l, struct bytes body);
-void roster_heard(struct node *n, struct peer_link *l, struct bytes body);
-/* l: where it was heard of. */
-bool roster_meet(struct node *n, const struct peer_link *l, struct bytes name, const struct id128 *replica,
-                 uint32_t *ret_member);
-void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body);
 const char *link_name(const struct node *n, const struct peer_link *l);
+
+/* node.c */
+void node_stop(struct node *n); /* goodbye follows when all is durable */
 
 #endif

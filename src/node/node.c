@@ -82,7 +82,9 @@ void node_free(struct node *n)
     }
     mem_free(n->links);
     commits_release(n);
+    salvage_release(n);
     incoming_release(&n->incoming);
+    mem_free(n->orders.items);
     shared_drop(n->fresh.frame);
     for (uint32_t i = 0; i < n->syncs_count; i++) recent_release(&n->syncs[i].recent);
     mem_free(n->syncs);
@@ -118,7 +120,7 @@ static void take_seed(struct node *n, const char *address, bool from_discovery)
     if (!address_is_valid(seed) || bytes_equal(seed, bytes_of_text(n->name)) || n->stopping) return;
     uint32_t member = membership_find(&n->members, seed);
     /* Discovery repeats itself; who is known is dialled at the pace of the waits. */
-    if (from_discovery && member != MEMBER_NOBODY && n->members.members[member].met) return;
+    if (from_discovery && member != MEMBER_NOBODY && n->members.members[member].met) return; /* met: since it left */
     enum err err = membership_contact(&n->members, seed, CONTACT_STRANGER, n->now_ms);
     if (err == ERR_NOMEM) n->failed = true;
 }
@@ -140,9 +142,10 @@ static void take_link_event(struct node *n, const struct event *event)
     }
 }
 
-static void take_stop(struct node *n)
+void node_stop(struct node *n)
 {
     if (n->stopping) return;
+    if (n->orders.leave == LEAVE_WANTED) n->orders.leave = LEAVE_NONE;
     n->stopping = true;
     n->stop_by_ms = n->now_ms + STOP_WITHIN_MS;
     commit_judge_writes(n);
@@ -179,8 +182,11 @@ static void take_event(struct node *n, const struct event *event)
     case EVENT_SEED:
         take_seed(n, event->as.seed.address, event->as.seed.from_discovery);
         break;
+    case EVENT_ORDER:
+        orders_take(n, event);
+        break;
     case EVENT_STOP:
-        take_stop(n);
+        node_stop(n);
         break;
     }
 }
@@ -188,7 +194,7 @@ static void take_event(struct node *n, const struct event *event)
 /* Ready once it holds all that the peers it met had, or after ten seconds without any. */
 static void judge_readiness(struct node *n)
 {
-    bool alone = n->members.members_count == 0 && n->members.contacts_count == 0;
+    bool alone = membership_is_alone(&n->members);
     bool met = false;
     for (uint32_t i = 0; i < n->links_count; i++) met |= n->links[i]->digest.heard_whole;
     if (!n->caught_up && n->commits.synced >= 1 && met && !gossip_is_behind(n)) {
@@ -199,6 +205,20 @@ static void judge_readiness(struct node *n)
     if (n->ready || n->commits.synced < 1 || !(alone || n->caught_up || waited)) return;
     n->ready = true;
     n->view_version++;
+}
+
+/* A peer that has heard a HELLO of this node is told last whether it comes back. */
+static void say_goodbye(struct node *n, struct peer_link *l)
+{
+    bool is_known = l->stage == LINK_TALKING || (l->stage == LINK_OPENING && l->dialled);
+    struct buffer body = { 0 };
+    if (n->orders.leave == LEAVE_AGREED) leave_write(&body, n->orders.epoch);
+    if (n->orders.leave == LEAVE_AGREED && is_known)
+        node_send_body(n, l, FRAME_LEAVE, &body);
+    else if (l->stage == LINK_TALKING)
+        node_send_body(n, l, FRAME_GOODBYE, &body);
+    buffer_release(&body);
+    link_close(n, l, "this node is stopping");
 }
 
 /* The peers have all that was written here, or have had a second for it; then goodbye. */
@@ -213,11 +233,8 @@ static void judge_stop(struct node *n)
     }
     if (!durable || (!sent && n->now_ms < n->stop_by_ms)) return;
     n->stopped = true;
-    for (uint32_t i = 0; i < n->links_count; i++) {
-        struct peer_link *l = n->links[i];
-        if (l->stage == LINK_TALKING) node_send(n, l, frame_new(FRAME_GOODBYE, bytes_of(NULL, 0)));
-        link_close(n, l, "this node is stopping");
-    }
+    for (uint32_t i = 0; i < n->links_count; i++) say_goodbye(n, n->links[i]);
+    orders_end(n);
     node_act(n, ACTION_STOPPED);
 }
 
@@ -228,9 +245,10 @@ static void follow_up(struct node *n, bool timed)
         n->gossip_at_ms = n->now_ms + random_jitter(&n->random, GOSSIP_MS, GOSSIP_JITTER_PERCENT);
         gossip_round(n);
     }
-    roster_tell_all(n);
+    for (uint32_t i = 0; i < n->links_count; i++) roster_tell_changes(n, n->links[i]);
     fork_step(n);
     commit_begin(n);
+    if (n->orders.count > 0) orders_judge(n);
     if (!n->caught_up || !n->ready) judge_readiness(n);
     for (uint32_t i = 0; i < n->links_count; i++) lanes_pump(n, n->links[i]);
     judge_stop(n);

@@ -10,12 +10,12 @@
 
 /* kind, level */
 #define NOTICE_LIST(X)                                                                                                 \
-    X(STARTED, INFO)       /* node: own name; number: counters recovered; detail: replica id */                        \
-    X(PEER_UP, INFO)       /* first heard, or again */                                                                 \
-    X(PEER_DOWN, WARN)     /* off the peer list; detail: why */                                                        \
-    X(PEER_INDIRECT, WARN) /* off the peer list; others hear it */                                                     \
-    X(PEER_LEFT, INFO)                                                                                                 \
-    X(MEMBER_NEW, INFO)      /* a member met for the first time; detail: from whom */                                  \
+    X(STARTED, INFO)         /* node: own name; number: counters recovered; detail: replica id */                      \
+    X(PEER_UP, INFO)         /* first heard, or again */                                                               \
+    X(PEER_DOWN, WARN)       /* off the peer list; detail: why */                                                      \
+    X(PEER_INDIRECT, WARN)   /* off the peer list; others hear it */                                                   \
+    X(PEER_LEFT, INFO)       /* no member any more; detail: who said so */                                             \
+    X(MEMBER_NEW, INFO)      /* a member met for the first time, or after it had left; detail: from whom */            \
     X(RETRY, INFO)           /* node: address; number: milliseconds to the next attempt; detail: what failed */        \
     X(LINK_REFUSED, WARN)    /* detail: why, as of another cluster or version */                                       \
     X(LINK_BROKEN, WARN)     /* a frame was damaged or not understood; detail: which */                                \
@@ -27,6 +27,9 @@
     X(PAUSED, WARN)          /* this process stood still; number: for how many milliseconds */                         \
     X(WRITES_REFUSED, ERROR) /* detail: why */                                                                         \
     X(WRITES_TAKEN, INFO)                                                                                              \
+    X(LEAVING, INFO)      /* this node is to leave: writes are refused until its peers have all of it */               \
+    X(LEAVE_FAILED, WARN) /* detail: why; writes are taken again */                                                    \
+    X(DAMAGED, ERROR)     /* the journal had holes; number: how many; detail: the first, and what the replica is */    \
     X(SNAPSHOT_FAILED, ERROR)                                                                                          \
     X(CAUGHT_UP, INFO) /* holds all that its peers had; number: milliseconds since it began */
 

@@ -35,6 +35,8 @@ struct peer_link {
     uint64_t outstanding; /* bytes handed out and not yet gone */
     struct buffer input;  /* the front part of a frame whose rest has not come */
     struct digest digest;
+    uint64_t members_told; /* changes of members up to this one were told, */
+    uint64_t members_ms;   /* ... last at this time */
     uint64_t sweep_own_to; /* where the cursor is once a sweep of own entries has gone out */
     uint64_t cursor;       /* own entries up to this seq were sent; reset from the peer's digest and wants */
     struct serving *serving;

@@ -209,6 +209,8 @@ static void begin_to_talk(struct node *n, struct peer_link *l)
     l->stage = LINK_TALKING;
     l->talking_ms = l->heard_ms = n->now_ms;
     struct member *member = &n->members.members[l->member];
+    member->checked = false;
+    member->pledged = 0;
     if (membership_linked(&n->members, l->member, l->id, n->now_ms))
         node_notice(n, NOTICE_PEER_UP, member->name, 0, "");
     roster_tell_members(n, l); /* before the digest: who has heard both knows whom else to ask (fork_verify) */
@@ -219,10 +221,11 @@ static void hello_taken(struct node *n, struct peer_link *l, const struct hello 
 {
     if (objected(n, l, hello)) return;
     uint32_t member;
-    if (!roster_meet(n, l, hello->node, &hello->replica, &member)) {
-        if (!n->failed) refuse(n, l, hello, "there are too many members");
-        return;
-    }
+    enum err err = roster_admit(n, l, hello, &member);
+    if (err == ERR_NOMEM) n->failed = true;
+    if (err == ERR_TOO_LONG) refuse(n, l, hello, "there are too many members");
+    if (err == ERR_RANGE) refuse(n, l, hello, "a node of this name has left for good; take another one");
+    if (err != ERR_OK) return;
     struct contact *contact = l->dialled ? membership_contact_of(&n->members, l->id) : NULL;
     if (contact) contact->member = member;
     l->member = member;
@@ -252,14 +255,14 @@ static void refused(struct node *n, struct peer_link *l, struct bytes why)
 static void frame_before_talk(struct node *n, struct peer_link *l, const struct frame *frame)
 {
     struct hello hello;
-    if (l->to_copy && frame->kind == FRAME_TRAIL) {
-        fork_trail(n, l, frame->body);
+    if (l->to_copy) { /* with anything but a trail it has moved to another id meanwhile */
+        if (frame->kind == FRAME_TRAIL) fork_trail(n, l, frame->body);
         link_close(n, l, objection_text(OBJECTION_COPY));
         return;
     }
     if (frame->kind == FRAME_REFUSE)
         refused(n, l, frame->body);
-    else if (l->to_copy || frame->kind != FRAME_HELLO || hello_read(frame->body, &hello) != ERR_OK)
+    else if (frame->kind != FRAME_HELLO || hello_read(frame->body, &hello) != ERR_OK)
         link_broken(n, l, "a handshake that is not understood");
     else
         hello_taken(n, l, &hello);
@@ -316,6 +319,9 @@ static void frame_in_talk(struct node *n, struct peer_link *l, const struct fram
         return;
     case FRAME_GOODBYE:
         roster_goodbye(n, l, frame->body);
+        return;
+    case FRAME_LEAVE:
+        roster_leave(n, l, frame->body);
         return;
     case FRAME_HELLO:
     case FRAME_REFUSE:

@@ -4,51 +4,91 @@
 #include "base/force.h"
 #include "node/internal.h"
 
-bool roster_meet(struct node *n, const struct peer_link *l, struct bytes name, const struct id128 *replica,
-                 uint32_t *ret_member)
+/* The member's link, and dials that nobody wants any more: the contact behind them has gone. */
+static void close_links(struct node *n, const struct member *m)
 {
-    bool is_new;
-    uint32_t index;
-    enum err err = membership_add(&n->members, name, n->now_ms, &index, &is_new);
-    if (err != ERR_OK) {
-        if (err == ERR_NOMEM) n->failed = true;
-        return false;
+    for (uint32_t i = 0; i < n->links_count; i++) {
+        struct peer_link *l = n->links[i];
+        bool opening = l->dialled && (l->stage == LINK_DIALLING || l->stage == LINK_OPENING);
+        bool unwanted = opening && !membership_contact_of(&n->members, l->id);
+        if (l->id == m->link || unwanted) link_close(n, l, "it is no member any more");
     }
-    struct member *member = &n->members.members[index];
-    if (is_new) node_notice(n, NOTICE_MEMBER_NEW, member->name, 0, link_name(n, l));
-    bool changed = is_new;
-    if (!id128_is_zero(replica) && !id128_equal(&member->replica, replica)) {
-        member->replica = *replica;
-        changed = true;
-    }
-    if (changed) n->members_changed = n->members_untold = true;
-    *ret_member = index;
-    return true;
 }
 
-void roster_tell_members(struct node *n, struct peer_link *l)
+/* What follows from it here, and that the journal and the peers are to hear of it. told_by: the link whose other end
+ * knows as much of it now as this node; 0: none does. */
+static void take_news(struct node *n, uint32_t index, enum news news, link_id told_by, const char *from)
+{
+    struct member *m = &n->members.members[index];
+    if (news == NEWS_NEW) node_notice(n, NOTICE_MEMBER_NEW, m->name, 0, from);
+    if (news == NEWS_LEFT) {
+        node_notice(n, NOTICE_PEER_LEFT, m->name, 0, from);
+        close_links(n, m);
+    }
+    m->told_by = told_by;
+    n->members_changed = true;
+}
+
+enum err roster_admit(struct node *n, struct peer_link *l, const struct hello *hello, uint32_t *ret_member)
+{
+    enum news news;
+    uint64_t before = n->members.told_as;
+    enum err err = membership_admit(&n->members, hello->node, n->now_ms, ret_member, &news);
+    if (err != ERR_OK) return err;
+    membership_name_replica(&n->members, *ret_member, &hello->replica);
+    if (n->members.told_as > before) take_news(n, *ret_member, news, 0, l->remote);
+    return ERR_OK;
+}
+
+enum err roster_hear_of(struct node *n, const struct peer_link *l, const struct member_item *item)
+{
+    enum news news;
+    uint32_t index;
+    uint64_t before = n->members.told_as;
+    struct standing said = { item->epoch, item->left };
+    enum err err = membership_merge(&n->members, item->node, said, n->now_ms, &index, &news);
+    if (err != ERR_OK) return err;
+    /* A name that is known keeps the replica it showed itself; hearsay only fills a gap. */
+    if (id128_is_zero(&n->members.members[index].replica)) membership_name_replica(&n->members, index, &item->replica);
+    if (n->members.told_as == before) return ERR_OK;
+    const struct member *m = &n->members.members[index];
+    bool agrees = m->epoch == said.epoch && member_counts(m) == !said.left;
+    take_news(n, index, news, l && agrees ? l->id : 0, l ? link_name(n, l) : "a command here");
+    return ERR_OK;
+}
+
+/* Those that changed after the change `since`. A peer is told of itself when there is something it may not know. */
+static void tell(struct node *n, struct peer_link *l, uint64_t since)
 {
     struct buffer body = { 0 };
     for (uint32_t i = 0; i < n->members.members_count; i++) {
         const struct member *m = &n->members.members[i];
-        if (m->state == MEMBER_LEFT || i == l->member) continue;
-        struct member_item item = { bytes_of_text(m->name), m->replica };
+        if (m->told_as <= since || (i == l->member && m->epoch == 0)) continue;
+        if (m->told_by == l->id && since > 0) continue;
+        struct member_item item = { bytes_of_text(m->name), m->replica, m->epoch, !member_counts(m) };
         member_put(&body, &item);
     }
-    if (body.len > 0 || body.failed)
+    l->members_told = n->members.told_as;
+    if (body.len > 0 || body.failed) {
+        l->members_ms = n->now_ms;
         node_send_body(n, l, FRAME_MEMBERS, &body);
-    else
+    } else {
         buffer_release(&body);
+    }
 }
 
-/* Once a step, however many were met in it. */
-void roster_tell_all(struct node *n)
+void roster_tell_members(struct node *n, struct peer_link *l)
 {
-    if (!n->members_untold) return;
-    n->members_untold = false;
-    for (uint32_t i = 0; i < n->links_count; i++) {
-        if (n->links[i]->stage == LINK_TALKING) roster_tell_members(n, n->links[i]);
-    }
+    tell(n, l, 0);
+}
+
+/* What changes later is told once, however often it changed meanwhile, and not back to where it came from. (The node
+ * wakes at least every 100 ms, so nothing has to be armed for it.) */
+void roster_tell_changes(struct node *n, struct peer_link *l)
+{
+    if (l->stage != LINK_TALKING || l->members_told == n->members.told_as) return;
+    if (n->now_ms - l->members_ms < MEMBERS_PACE_MS || !node_may_answer(l)) return;
+    tell(n, l, l->members_told);
 }
 
 void roster_members(struct node *n, struct peer_link *l, struct bytes body)
@@ -56,17 +96,24 @@ void roster_members(struct node *n, struct peer_link *l, struct bytes body)
     struct reader items;
     struct member_item item;
     enum err err;
+    uint32_t count = 0;
     reader_init(&items, body);
-    while ((err = member_next(&items, &item)) == ERR_OK) {
-        if (bytes_equal(item.node, bytes_of_text(n->name))) continue;
-        /* A name that is known keeps the replica it showed itself; hearsay only fills a gap. */
-        uint32_t known = membership_find(&n->members, item.node);
-        struct id128 none = { 0 };
-        bool gap = known == MEMBER_NOBODY || id128_is_zero(&n->members.members[known].replica);
-        uint32_t member;
-        if (!roster_meet(n, l, item.node, gap ? &item.replica : &none, &member)) return;
+    while (l->stage == LINK_TALKING && (err = member_next(&items, &item)) != ERR_STALE) {
+        /* No node can know more, and each costs a search. */
+        if (err == ERR_CORRUPT || ++count > MEMBERS_MAX) {
+            link_broken(n, l, "a damaged list of members");
+            return;
+        }
+        if (bytes_equal(item.node, bytes_of_text(n->name))) {
+            if (item.epoch > n->orders.epoch) n->orders.epoch = item.epoch;
+            continue;
+        }
+        err = roster_hear_of(n, l, &item);
+        if (err == ERR_NOMEM) {
+            n->failed = true;
+            return;
+        }
     }
-    if (err == ERR_CORRUPT) link_broken(n, l, "a damaged list of members");
 }
 
 void roster_ask(struct node *n, struct peer_link *l, struct bytes body)
@@ -109,6 +156,19 @@ void roster_goodbye(struct node *n, struct peer_link *l, struct bytes body)
     membership_goodbye(&n->members, l->member, n->now_ms);
     node_notice(n, NOTICE_PEER_DOWN, link_name(n, l), 0, "it said goodbye");
     link_close(n, l, "it said goodbye");
+}
+
+/* For good. What others know of its name and this node does not, it may know itself. */
+void roster_leave(struct node *n, struct peer_link *l, struct bytes body)
+{
+    struct member *m = &n->members.members[l->member];
+    struct member_item item = { bytes_of_text(m->name), m->replica, 0, true };
+    if (leave_read(body, &item.epoch) != ERR_OK) {
+        link_broken(n, l, "a damaged farewell");
+        return;
+    }
+    if (item.epoch < m->epoch) item.epoch = m->epoch;
+    node_fail(n, roster_hear_of(n, l, &item)); /* it is there, so nothing but memory can be short */
 }
 
 /* Asks up to three members, chosen by chance, whether they hear this one. */

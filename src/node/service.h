@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/stats.h"
 #include "node/counters.h"
+#include "node/order.h"
 #include "node/view.h"
 
 #include <stdbool.h>
@@ -31,6 +32,8 @@ struct verify_result {
 };
 typedef void verify_done(void *context, const struct verify_result *result);
 
+typedef void order_done(void *context, enum order_result result);
+
 struct service_ops {
     /* The view of this moment; give it back with view_drop. Never NULL. */
     const struct view *(*view)(void *server);
@@ -45,6 +48,10 @@ struct service_ops {
     void (*verify_cancel)(void *handle);
     /* Wall clock, microseconds since 1970. */
     uint64_t (*wall_us)(void *server);
+    /* Gives the node an order and calls done as verify does; a cancelled order is carried out all the same. name: of
+     * the member to forget, empty for others. NULL: no memory. */
+    void *(*order)(void *worker, enum order_kind kind, struct bytes name, order_done *done, void *context);
+    void (*order_cancel)(void *handle);
 };
 
 /* One per worker. */

@@ -39,6 +39,7 @@ static void show_member(const struct node *n, uint64_t now_ms, const struct memb
     shown->heard = m->state == MEMBER_ALIVE;
     shown->replica = m->replica;
     shown->last_heard_ms = now_ms > m->heard_ms ? now_ms - m->heard_ms : 0;
+    if (!member_counts(m)) return; /* it lags behind nothing: nobody waits for it */
     uint64_t own = replicas_known(n->replicas, n->own)->durable;
     shown->lag_entries = own > m->confirmed ? own - m->confirmed : 0;
     if (shown->lag_entries > 0 && m->lag_since_ms > 0 && now_ms > m->lag_since_ms)

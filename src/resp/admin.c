@@ -182,6 +182,47 @@ void quipu_join(struct resp_session *s, const struct request *q)
     }
 }
 
+static void order_arrived(void *context, enum order_result result)
+{
+    struct resp_session *s = context;
+    s->pause.result = result;
+    s->pause.ready = true;
+    s->pause.handle = NULL;
+    if (!s->is_fed && s->pause.wake) s->pause.wake(s->pause.context);
+}
+
+static void order_give(struct resp_session *s, enum order_kind kind, struct bytes name)
+{
+    const struct service *service = s->service;
+    s->pause.ready = s->pause.is_silent = false;
+    void *handle = service->ops->order(service->worker, kind, name, order_arrived, s);
+    if (!handle) {
+        reply_errorf(&s->reply, "ERR %s", err_text(ERR_NOMEM));
+        return;
+    }
+    if (!s->pause.ready) s->pause.handle = handle;
+    s->pause.waits = true;
+}
+
+void quipu_forget(struct resp_session *s, const struct request *q)
+{
+    order_give(s, ORDER_FORGET, request_arg(q, 1));
+}
+
+void quipu_leave(struct resp_session *s, const struct request *q)
+{
+    (void)q;
+    order_give(s, ORDER_LEAVE, bytes_of(NULL, 0));
+}
+
+void quipu_put_result(struct resp_session *s)
+{
+    if (s->pause.result == ORDER_RESULT_DONE)
+        reply_ok(&s->reply);
+    else
+        reply_errorf(&s->reply, "ERR %s", order_result_text(s->pause.result));
+}
+
 static void put_text(struct reply *r, const char *name, const char *value)
 {
     reply_bulk_text(r, name);

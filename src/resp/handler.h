@@ -7,6 +7,7 @@
 #include "node/service.h"
 #include "resp/parser.h"
 #include "resp/reply.h"
+#include "resp/session.h"
 #include "resp/table.h"
 
 #include <stdbool.h>
@@ -25,6 +26,17 @@ struct introduction {
     struct buffer name, library, library_version;
 };
 
+/* A command whose reply comes later: nothing behind it is executed before. */
+struct pause {
+    bool waits;
+    bool is_silent; /* nobody wants the reply */
+    void *handle;   /* to cancel it; NULL when it is over */
+    bool ready;
+    enum order_result result;
+    resp_wake *wake;
+    void *context;
+};
+
 struct resp_session {
     const struct service *service;
     const struct peer_info *peer;
@@ -36,7 +48,9 @@ struct resp_session {
     uint64_t commands, increments, reads; /* of the call under way, until they go to the stats */
     uint64_t input_bytes;                 /* of the call under way */
     enum reply_mode mode;
-    bool close; /* nothing is read or executed any more */
+    bool close;  /* nothing is read or executed any more */
+    bool is_fed; /* just now: what arrives meanwhile wakes nobody */
+    struct pause pause;
 };
 
 /* One command of a batch. Its texts are good until the batch has ended. */
@@ -97,6 +111,10 @@ void config_rewrite(struct resp_session *s, const struct request *q);
 void quipu_peers(struct resp_session *s, const struct request *q);
 void quipu_join(struct resp_session *s, const struct request *q);
 void quipu_cluster(struct resp_session *s, const struct request *q);
+void quipu_forget(struct resp_session *s, const struct request *q);
+void quipu_leave(struct resp_session *s, const struct request *q);
+/* The reply that one of these two left open. */
+void quipu_put_result(struct resp_session *s);
 
 void counter_incr(struct resp_session *s, const struct request *q);
 void counter_decr(struct resp_session *s, const struct request *q);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a batch: up to 64 commands are parsed, the counters that they name are hashed and their memory is asked
- * for, then they are executed in order. While one command waits for nothing, the memory of the next ones arrives. */
+ * for, then they are executed in order. While one command waits for nothing, the memory of the next ones arrives.
+ *
+ * The few commands whose reply comes from another thread end their batch: what follows is parsed again when that is
+ * there. */
 #include "resp/session.h"
 
 #include "base/alloc.h"
@@ -32,9 +35,16 @@ struct resp_session *resp_session_new(const struct service *service, const struc
     return s;
 }
 
+void resp_session_set_wake(struct resp_session *s, resp_wake *wake, void *context)
+{
+    s->pause.wake = wake;
+    s->pause.context = context;
+}
+
 void resp_session_free(struct resp_session *s)
 {
     if (!s) return;
+    if (s->pause.handle) s->service->ops->order_cancel(s->pause.handle);
     parser_release(&s->parser);
     buffer_release(&s->introduction.name);
     buffer_release(&s->introduction.library);
@@ -138,6 +148,7 @@ static void command_run_silent(struct resp_session *s, const struct request *q)
     if (s->mode == REPLY_ON) return;
     s->reply.out->len = len;
     s->gate = gate;
+    s->pause.is_silent = true;
     if (s->mode == REPLY_SKIP) s->mode = REPLY_ON;
 }
 
@@ -193,7 +204,7 @@ static uint32_t pipeline_execute(struct resp_session *s, struct pipeline *p, siz
     struct buffer *out = s->reply.out;
     if (!buffer_reserve(out, (size_t)p->count * REPLY_NUMBER_BYTES_MAX)) return 0;
     uint32_t i = 0;
-    while (i < p->count && !s->close && !out->failed && out->len < out_len_max) {
+    while (i < p->count && !s->close && !s->pause.waits && !out->failed && out->len < out_len_max) {
         struct request *q = &p->requests[i];
         q->spans = s->parser.spans + p->first[i++];
         s->commands++;
@@ -220,7 +231,7 @@ static size_t pipeline_run(struct resp_session *s, struct bytes input, size_t ou
     pipeline_read(s, input, &pipeline);
     pipeline_prefetch(s, &pipeline);
     uint32_t executed = pipeline.count > 0 ? pipeline_execute(s, &pipeline, out_len_max) : 0;
-    if (executed < pipeline.count) {
+    if (executed < pipeline.count || s->pause.waits) {
         parser_rewind(&s->parser);
         return executed > 0 ? pipeline.requests[executed - 1].end : 0;
     }
@@ -230,23 +241,39 @@ static size_t pipeline_run(struct resp_session *s, struct bytes input, size_t ou
     return pipeline.bytes;
 }
 
+/* False while a command's reply is to come; writes it when it is there. */
+static bool pause_is_over(struct resp_session *s)
+{
+    if (!s->pause.waits) return true;
+    if (!s->pause.ready) return false;
+    size_t len = s->reply.out->len;
+    s->pause.waits = false;
+    quipu_put_result(s);
+    if (s->pause.is_silent) s->reply.out->len = len;
+    return true;
+}
+
 void resp_session_feed(struct resp_session *s, struct bytes input, struct buffer *out,
                        struct session_result *ret_result)
 {
     s->reply.out = out;
     s->gate = 0;
     s->input_bytes = input.len;
+    s->is_fed = true;
     size_t used = 0, out_len_max = out->len + FEED_OUT_BYTES_MAX;
-    while (!s->close && !out->failed && used < FEED_BYTES_MAX && out->len < out_len_max) {
-        size_t bytes = pipeline_run(s, bytes_of(input.ptr + used, input.len - used), out_len_max);
+    while (pause_is_over(s) && !s->close && !out->failed && used < FEED_BYTES_MAX && out->len < out_len_max) {
+        struct bytes rest = bytes_of(input.len > used ? input.ptr + used : NULL, input.len - used);
+        size_t bytes = pipeline_run(s, rest, out_len_max);
         if (bytes == 0) break;
         used += bytes;
     }
+    s->is_fed = false;
     session_count(s);
     if (out->failed) s->close = true;
     *ret_result = (struct session_result){
         .consumed = s->close ? input.len : used,
         .gate = s->gate,
         .close = s->close,
+        .wait = s->pause.waits,
     };
 }

@@ -11,7 +11,11 @@ struct resp_session;
 
 /* service and peer outlive the session. NULL without memory. */
 MUST_USE struct resp_session *resp_session_new(const struct service *service, const struct peer_info *peer);
-void resp_session_free(struct resp_session *s); /* NULL is fine */
+/* wake is called on the worker's loop when an answer that was waited for (session_result.wait) is there: feed again,
+ * with whatever input there is, none included. Without this no command that waits is to be sent. */
+typedef void resp_wake(void *context);
+void resp_session_set_wake(struct resp_session *s, resp_wake *wake, void *context);
+void resp_session_free(struct resp_session *s); /* NULL is fine; cancels what is under way */
 
 /* Executes the complete commands at the front of input and appends their replies to out, at most about 64 KiB of input
  * a call. The input must begin where the last call's consumed ended. A buffer that ran out of memory (out->failed) ends

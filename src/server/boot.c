@@ -74,11 +74,24 @@ static void describe_failure(const struct settings *s, const struct boot *b, con
     char place[STORAGE_NAME_MAX + 40] = "";
     if (report->file[0]) (void)snprintf(place, sizeof place, ": %s at byte %" PRIu64, report->file, report->offset);
     const char *what = cause_of(b, err);
-    if (err == ERR_CORRUPT) what = "damaged";
+    if (err == ERR_CORRUPT) what = "not what this program wrote there";
     if (err == ERR_NEWER) what = "written by a newer version of quipu";
     if (err == ERR_INVALID) what = "it belongs to another cluster";
     (void)snprintf(ret_error, BOOT_ERROR_BYTES, "data directory %s%s: %s; nothing was changed", s->data_dir, place,
                    what);
+}
+
+static void log_holes(const struct settings *s, const struct journal_report *report)
+{
+    for (uint64_t i = 0; i < report->holes && i < JOURNAL_HOLES_MAX; i++) {
+        const struct journal_hole *hole = &report->hole[i];
+        char what[64] = "what should follow is gone";
+        if (hole->bytes > 0) (void)snprintf(what, sizeof what, "%" PRIu64 " bytes cannot be read", hole->bytes);
+        log_line(LOG_ERROR, "%s: damaged: %s at byte %" PRIu64 ": %s; the file is kept", s->data_dir, hole->file,
+                 hole->offset, what);
+    }
+    if (report->holes > JOURNAL_HOLES_MAX)
+        log_line(LOG_ERROR, "%s: damaged: %" PRIu64 " more places", s->data_dir, report->holes - JOURNAL_HOLES_MAX);
 }
 
 static enum err recover(const struct settings *s, struct boot *b, char ret_error[BOOT_ERROR_BYTES])
@@ -92,6 +105,7 @@ static enum err recover(const struct settings *s, struct boot *b, char ret_error
         return err;
     }
     if (s->data_dir_none) return ERR_OK;
+    log_holes(s, &report);
     if (report.torn_bytes > 0)
         log_line(LOG_WARN, "%s: %" PRIu64 " bytes of an unfinished write were cut", s->data_dir, report.torn_bytes);
     log_line(LOG_INFO, "%s: %s, %" PRIu64 " records of %" PRIu64 " bytes in %" PRIu64 " ms", s->data_dir,

@@ -80,6 +80,7 @@ static void begin_session(struct connection *c, enum sniff kind)
     } else {
         c->session.resp = resp_session_new(&set->options.service, &c->peer);
         is_made = c->session.resp != NULL;
+        if (is_made) resp_session_set_wake(c->session.resp, on_wake, c);
     }
     if (is_made) {
         c->protocol = kind == SNIFF_HTTP ? PROTOCOL_HTTP : PROTOCOL_RESP;
@@ -116,7 +117,8 @@ static bool choose_protocol(struct connection *c, struct bytes first)
         connection_close(c);
         return false;
     case SNIFF_PEER:
-        hand_over_peer(c, first);
+        /* Its first frame comes along, so that who says nothing more stays here, where patience ends. */
+        if (first.len > LINK_GREETING_BYTES) hand_over_peer(c, first);
         return false;
     case SNIFF_HTTP:
     case SNIFF_RESP:
@@ -206,7 +208,7 @@ static struct bytes rest_of_input(const struct connection *c)
     return bytes_of(c->in.len > c->in_at ? c->in.ptr + c->in_at : NULL, c->in.len - c->in_at);
 }
 
-/* The answer that an HTTP session waited for is there. */
+/* The answer that the session waited for is there. */
 static void on_wake(void *context)
 {
     struct connection *c = context;

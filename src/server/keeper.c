@@ -69,6 +69,16 @@ static _Noreturn void keeper_die(const struct keeper *k, const char *what, enum 
 
 /* Progress */
 
+static void on_retry(uv_timer_t *timer);
+
+static void retry_later(struct keeper *k)
+{
+    if (uv_is_active((uv_handle_t *)&k->retry_timer)) return;
+    uv_update_time(&k->loop);
+    REQUIRE(uv_timer_start(&k->retry_timer, on_retry, FULL_RETRY_MS, 0) == 0);
+}
+
+/* Whoever is told that the disk is full hands out no appends any more, so that trying again is up to us. */
 static void tell(struct keeper *k)
 {
     k->progress.is_full = journal_is_full(k->journal) || k->progress.written < k->appended;
@@ -79,6 +89,7 @@ static void tell(struct keeper *k)
     k->options.progress(k->options.context, &k->progress);
     k->progress.has_rotated = false;
     k->progress.has_snapshot_ended = false;
+    if (k->progress.is_full) retry_later(k);
 }
 
 /* Sync */
@@ -152,15 +163,6 @@ static void sync_beside(struct keeper *k)
 
 /* Write */
 
-static void on_retry(uv_timer_t *timer);
-
-static void retry_later(struct keeper *k)
-{
-    if (uv_is_active((uv_handle_t *)&k->retry_timer)) return;
-    uv_update_time(&k->loop);
-    REQUIRE(uv_timer_start(&k->retry_timer, on_retry, FULL_RETRY_MS, 0) == 0);
-}
-
 /* Writes what was appended; false while the disk is full. */
 static bool write_appended(struct keeper *k)
 {
@@ -172,7 +174,6 @@ static bool write_appended(struct keeper *k)
         if (!k->options.durability_sync) gate_raise(k->options.gate, k->progress.written);
     }
     tell(k);
-    if (k->progress.is_full) retry_later(k);
     if (err != ERR_OK) return false;
     if (k->options.durability_sync) {
         sync_now(k);
@@ -328,7 +329,6 @@ static void on_retry(uv_timer_t *timer)
     if (err != ERR_OK && err != ERR_FULL) keeper_die(k, "reservation", err);
     do_jobs(k);
     tell(k);
-    if (k->progress.is_full) retry_later(k);
 }
 
 /* Life */

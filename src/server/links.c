@@ -56,17 +56,21 @@ static void stop_advance(struct links *l)
     l->stopped(l->options.context);
 }
 
+static void tell_down(struct tcp_link *k)
+{
+    if (k->is_down_told) return;
+    k->is_down_told = true;
+    struct event event = { .kind = EVENT_LINK_DOWN };
+    event.as.link.reason = k->has_reason ? k->reason : NULL;
+    tcp_link_report(k, &event);
+    k->links->count--;
+}
+
 void tcp_link_advance_end(struct tcp_link *k)
 {
     struct links *l = k->links;
     if (k->handles > 0) return;
-    if (!k->is_down_told) {
-        k->is_down_told = true;
-        struct event event = { .kind = EVENT_LINK_DOWN };
-        event.as.link.reason = k->has_reason ? k->reason : NULL;
-        tcp_link_report(k, &event);
-        l->count--;
-    }
+    tell_down(k);
     if (!k->is_looking_up) tcp_link_forget(k);
     stop_advance(l);
 }
@@ -76,6 +80,17 @@ void tcp_link_handle_closed(uv_handle_t *handle)
     struct tcp_link *k = handle->data;
     k->handles--;
     tcp_link_advance_end(k);
+}
+
+static void stranger_note(struct tcp_link *k, bool is_stranger)
+{
+    if (k->is_stranger == is_stranger) return;
+    k->is_stranger = is_stranger;
+    if (is_stranger) {
+        k->links->strangers_count++;
+    } else {
+        k->links->strangers_count--;
+    }
 }
 
 static void unflush(struct tcp_link *k)
@@ -92,6 +107,7 @@ void tcp_link_end(struct tcp_link *k, const char *reason)
     if (k->state == LINK_ENDED) return;
     bool has_socket = k->state != LINK_RESOLVING;
     k->state = LINK_ENDED;
+    stranger_note(k, false);
     k->has_reason = reason != NULL;
     if (reason) (void)snprintf(k->reason, sizeof k->reason, "%s", reason);
     unflush(k);
@@ -144,8 +160,24 @@ void tcp_link_up(struct tcp_link *k, const char *address)
     if (k->state == LINK_UP && k->links->is_reading) tcp_link_read_start(k);
 }
 
+/* A handshake that came in is answered as soon as its first frame is read, most often in links_accept. Who does not
+ * send a whole one must not keep others out: the oldest such link makes way. The core hears of it at once, since it
+ * counts them too, and many may come in one turn. */
+static void strangers_make_room(struct links *l)
+{
+    if (l->stopped || l->strangers_count < LINK_STRANGERS_MAX) return;
+    struct tcp_link *oldest = NULL;
+    for (struct tcp_link *k = l->all; k; k = k->next)
+        if (k->is_stranger) oldest = k; /* new ones are put in front */
+    REQUIRE(oldest);
+    log_line(LOG_WARN, "too many links on which nobody has said who it is: the oldest is ended");
+    tcp_link_end(oldest, "it did not say who it is");
+    tell_down(oldest);
+}
+
 void links_accept(struct links *l, int fd, struct bytes first, const char *address)
 {
+    strangers_make_room(l);
     bool has_room = !l->stopped && l->count < LINKS_MAX;
     struct tcp_link *k = has_room ? tcp_link_new(l, l->id_last + 2) : NULL;
     if (!k) {
@@ -157,6 +189,7 @@ void links_accept(struct links *l, int fd, struct bytes first, const char *addre
     REQUIRE(uv_tcp_init(l->options.loop, &k->tcp) == 0);
     k->handles++;
     k->state = LINK_UP;
+    stranger_note(k, true);
     int status = uv_tcp_open(&k->tcp, fd);
     if (status != 0) (void)close(fd);
     tcp_link_up(k, address);
@@ -174,6 +207,7 @@ enum err links_send(struct links *l, link_id id, struct shared *bytes)
         shared_drop(bytes);
         return ERR_OK;
     }
+    stranger_note(k, false);
     enum err err = tcp_queue_add(&k->queue, bytes);
     if (err != ERR_OK) {
         shared_drop(bytes);
@@ -200,6 +234,7 @@ void links_close(struct links *l, link_id id)
         return;
     }
     k->state = LINK_CLOSING;
+    stranger_note(k, false);
     uv_update_time(l->options.loop);
     REQUIRE(uv_timer_start(&k->timer, on_close_time, LINK_CLOSE_MS, 0) == 0);
     tcp_link_read_start(k); /* what comes now is thrown away; its end is waited for */

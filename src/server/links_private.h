@@ -15,6 +15,8 @@
 #define LINK_WRITE_BUFS_MAX 64
 #define LINK_WRITE_BYTES_MAX (256u << 10) /* so that what has left is known in steps */
 #define LINKS_MAX 2048                    /* past that, none is taken in */
+/* Of those that came in and to which the core has not said a word; fewer than the core takes (HANDSHAKES_MAX). */
+#define LINK_STRANGERS_MAX 64
 #define LINK_READ_BYTES (64u << 10)
 #define LINK_CONNECT_MS 5000 /* for an address, before the next one is tried */
 #define LINK_CLOSE_MS 1000
@@ -36,6 +38,7 @@ struct tcp_link {
     struct tcp_link *next, *prev;
     struct tcp_link *next_unflushed;
     bool is_unflushed, is_writing, is_reading, is_down_told, is_looking_up, has_said_end;
+    bool is_stranger;
     uint32_t handles; /* open, the socket's and the timer's */
 
     uv_tcp_t tcp;
@@ -59,6 +62,7 @@ struct links {
     struct links_options options;
     struct tcp_link *all, *unflushed;
     uint32_t count; /* not reported down yet */
+    uint32_t strangers_count;
     bool is_stopped_told;
     link_id id_last; /* even: of those that came in */
     bool is_reading;

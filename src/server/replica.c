@@ -13,10 +13,18 @@
 
 #define VIEW_PERIOD_MS 250
 
-/* A thing that must not be merged with another: a seed, or a peer that connected. */
+/* Comes back from the node with the result of an order. */
+struct ticket {
+    replica_ordered *done;
+    void *context;
+};
+
+/* A thing that must not be merged with another: a seed, a peer that connected, an order. */
 struct post {
     struct post *next;
-    int fd; /* -1: a seed */
+    int fd;                /* -1: no peer */
+    struct ticket *ticket; /* NULL: no order */
+    enum order_kind order;
     bool from_discovery;
     char address[ADDRESS_BYTES_MAX];
     size_t first_bytes;
@@ -66,6 +74,13 @@ static void on_links_stopped(void *context)
     r->options.stopped(r->options.context);
 }
 
+static void ticket_redeem(const struct action *a)
+{
+    struct ticket *t = (struct ticket *)(uintptr_t)a->as.ordered.ticket;
+    t->done(t->context, a->as.ordered.result);
+    mem_free(t);
+}
+
 static enum err carry_out_link(struct replica *r, struct action *a)
 {
     if (a->kind == ACTION_CONNECT) return links_connect(r->links, a->as.link.link, a->as.link.address);
@@ -91,6 +106,9 @@ static enum err carry_out(struct replica *r, struct action *a)
         return carry_out_link(r, a);
     case ACTION_NOTICE:
         notice_log(&a->as.notice);
+        return ERR_OK;
+    case ACTION_ORDERED:
+        ticket_redeem(a);
         return ERR_OK;
     case ACTION_STOPPED:
         links_flush(r->links);
@@ -213,10 +231,17 @@ static void take_progress(struct replica *r, const struct keeper_progress *p)
 
 static void take_post(struct replica *r, struct post *post)
 {
+    struct event event = { 0 };
     if (post->fd >= 0) {
         links_accept(r->links, post->fd, bytes_of(post->first, post->first_bytes), post->address);
+    } else if (post->ticket) {
+        event.kind = EVENT_ORDER;
+        event.as.order.kind = post->order;
+        event.as.order.ticket = (uintptr_t)post->ticket;
+        event.as.order.name = bytes_of_text(post->address);
+        step(r, &event);
     } else {
-        struct event event = { .kind = EVENT_SEED };
+        event.kind = EVENT_SEED;
         event.as.seed.address = post->address;
         event.as.seed.from_discovery = post->from_discovery;
         step(r, &event);
@@ -240,7 +265,7 @@ static void handles_close(struct replica *r)
     uv_close((uv_handle_t *)&r->view_timer, NULL);
 }
 
-static void take_orders(struct replica *r, bool refuse_writes, bool stop)
+static void take_wishes(struct replica *r, bool refuse_writes, bool stop)
 {
     if (refuse_writes && !r->is_refusing) {
         r->is_refusing = true;
@@ -271,7 +296,7 @@ static void on_async(uv_async_t *async)
     struct event event = { .kind = EVENT_DIRTY };
     if (is_dirty) step(r, &event);
     take_posts(r, posts);
-    take_orders(r, refuse_writes, stop);
+    take_wishes(r, refuse_writes, stop);
     if (asked_to_quit) {
         handles_close(r);
     } else {
@@ -370,6 +395,7 @@ static void posts_free(struct post *post)
     while (post) {
         struct post *next = post->next;
         if (post->fd >= 0) (void)close(post->fd);
+        mem_free(post->ticket);
         mem_free(post);
         post = next;
     }
@@ -463,7 +489,26 @@ enum err replica_seed(struct replica *r, const char *address, bool from_discover
     return ERR_OK;
 }
 
-static void order(struct replica *r, bool *which)
+enum err replica_order(struct replica *r, enum order_kind kind, struct bytes name, replica_ordered *done, void *context)
+{
+    struct post *post = post_new("", bytes_of(NULL, 0));
+    struct ticket *ticket = mem_alloc(sizeof *ticket);
+    if (!post || !ticket) {
+        mem_free(post);
+        mem_free(ticket);
+        return ERR_NOMEM;
+    }
+    *ticket = (struct ticket){ done, context };
+    post->ticket = ticket;
+    post->order = kind;
+    /* What is longer, or holds a NUL, is no member's name. */
+    bool fits = name.len > 0 && name.len < sizeof post->address && !memchr(name.ptr, '\0', name.len);
+    if (fits) memcpy(post->address, name.ptr, name.len);
+    inbox_post(r, post);
+    return ERR_OK;
+}
+
+static void note_wish(struct replica *r, bool *which)
 {
     uv_mutex_lock(&r->inbox.lock);
     *which = true;
@@ -473,17 +518,17 @@ static void order(struct replica *r, bool *which)
 
 void replica_refuse_writes(struct replica *r)
 {
-    order(r, &r->inbox.refuse_writes);
+    note_wish(r, &r->inbox.refuse_writes);
 }
 
 void replica_stop(struct replica *r)
 {
-    order(r, &r->inbox.stop);
+    note_wish(r, &r->inbox.stop);
 }
 
 void replica_quit(struct replica *r)
 {
-    order(r, &r->inbox.quit);
+    note_wish(r, &r->inbox.quit);
 }
 
 void replica_join(struct replica *r)

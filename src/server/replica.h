@@ -20,7 +20,7 @@ struct replica_options {
     struct node *node; /* recovered, not started; the replica thread's from replica_start to replica_quit */
     uint64_t random_seed;
     /* On the replica's thread. */
-    void (*stopped)(void *context); /* all is durable, the peers know, links are closed */
+    void (*stopped)(void *context); /* all is durable, the peers know, links are closed; also when the node left */
     void (*ended)(void *context);   /* the thread is about to end */
     void *context;
 };
@@ -43,6 +43,11 @@ void replica_note_progress(void *replica, const struct keeper_progress *progress
 void replica_take_peer(void *replica, int fd, struct bytes first, const char *address);
 /* ERR_NOMEM. */
 MUST_USE enum err replica_seed(struct replica *r, const char *address, bool from_discovery);
+/* An order for the node. Exactly one call of done follows, on the replica's thread, before that ends. ERR_NOMEM: none
+ * will. A name that is no member's is fine. */
+typedef void replica_ordered(void *context, enum order_result result);
+MUST_USE enum err replica_order(struct replica *r, enum order_kind kind, struct bytes name, replica_ordered *done,
+                                void *context);
 /* Refuses writes from now on. */
 void replica_refuse_writes(struct replica *r);
 /* Says goodbye and makes all durable; `stopped` is called. */

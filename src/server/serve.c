@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The main thread: it opens everything, accepts connections, hears signals, and takes everything apart in this order:
  *
- *   RUNNING    SIGTERM or SIGINT: no more connections, no more writes
+ *   RUNNING    SIGTERM or SIGINT, or the node has left: no more connections, no more writes
  *   FINISHING  each worker answers what has come and closes its connections (10 s at most)
  *   STOPPING   the node says goodbye and makes all durable, the links are flushed and closed
  *   ENDING     the journal thread ends, then the workers (it wakes them), then the replica thread (it tells that one)
@@ -144,6 +144,13 @@ static void end(struct serve *s)
     deadline_set(s, END_MS);
 }
 
+/* The next one ends the process whatever this thread does. */
+static void signals_give_back(struct serve *s)
+{
+    (void)uv_signal_stop(&s->sigterm); /* always 0 */
+    (void)uv_signal_stop(&s->sigint);
+}
+
 static void handles_close(struct serve *s)
 {
     uv_close((uv_handle_t *)&s->report, NULL);
@@ -156,6 +163,11 @@ static void handles_close(struct serve *s)
 static void on_report(uv_async_t *async)
 {
     struct serve *s = async->data;
+    if (s->phase == SERVE_RUNNING && atomic_load(&s->replica_has_stopped)) {
+        log_line(LOG_INFO, "this node has left the cluster: stopping");
+        signals_give_back(s);
+        finish(s);
+    }
     if (s->phase == SERVE_FINISHING && atomic_load(&s->workers_finished) == s->server.workers_count) {
         s->phase = SERVE_STOPPING;
         replica_stop(s->server.replica);
@@ -174,8 +186,7 @@ static void on_signal(uv_signal_t *signal, int number)
     struct serve *s = signal->data;
     if (s->phase != SERVE_RUNNING) return;
     log_line(LOG_INFO, "%s: stopping", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    (void)uv_signal_stop(&s->sigterm); /* always 0 */
-    (void)uv_signal_stop(&s->sigint);
+    signals_give_back(s);
     finish(s);
 }
 

@@ -2,6 +2,7 @@
 #include "server/service.h"
 
 #include "server/clock.h"
+#include "server/errand.h"
 #include "server/verifier.h"
 
 #include <fcntl.h>
@@ -77,10 +78,9 @@ static uint64_t service_stat(void *server, enum stats_item stat)
 
 static void *service_verify(void *worker, verify_done *done, void *context)
 {
-    struct worker *w = worker;
-    struct verifier *verifier = NULL;
-    if (verifier_start(worker_loop(w), worker_server(w), done, context, &verifier) != ERR_OK) return NULL;
-    return verifier;
+    struct verify_request *request = NULL;
+    if (verifier_ask(worker_verifier(worker), done, context, &request) != ERR_OK) return NULL;
+    return request;
 }
 
 static void service_verify_cancel(void *handle)
@@ -94,6 +94,19 @@ static uint64_t service_wall_us(void *server)
     return clock_wall_us();
 }
 
+static void *service_order(void *worker, enum order_kind kind, struct bytes name, order_done *done, void *context)
+{
+    struct worker *w = worker;
+    struct replica *replica = worker_server(w)->replica;
+    struct errand *errand = NULL;
+    return errand_start(worker_loop(w), replica, kind, name, done, context, &errand) == ERR_OK ? errand : NULL;
+}
+
+static void service_order_cancel(void *handle)
+{
+    errand_cancel(handle);
+}
+
 const struct service_ops server_service_ops = {
     .view = service_view,
     .join = service_join,
@@ -102,4 +115,6 @@ const struct service_ops server_service_ops = {
     .verify = service_verify,
     .verify_cancel = service_verify_cancel,
     .wall_us = service_wall_us,
+    .order = service_order,
+    .order_cancel = service_order_cancel,
 };

@@ -9,14 +9,11 @@
 
 #define CELLS_PER_SLICE 4096
 
-struct verifier {
-    uv_work_t work;
-    struct server *server;
+/* In one of its verifier's two lists. */
+struct verify_request {
+    struct verify_request *next, **pointer_to_this;
     verify_done *done;
     void *context;
-    bool is_cancelled, is_complete;
-    struct walk walk;
-    struct verify_result result;
 };
 
 static void visit_counter(void *context, const struct visit *visit)
@@ -36,7 +33,7 @@ static void visit_counter(void *context, const struct visit *visit)
     v->result.counters++;
 }
 
-/* In the pool. The loop does not touch v meanwhile. */
+/* In the pool. */
 static void walk_slice(uv_work_t *work)
 {
     struct verifier *v = work->data;
@@ -44,36 +41,92 @@ static void walk_slice(uv_work_t *work)
     if (v->is_complete) replica_refresh_view(v->server->replica);
 }
 
+/* Requests */
+
+static void request_unlink(struct verify_request *r)
+{
+    *r->pointer_to_this = r->next;
+    if (r->next) r->next->pointer_to_this = r->pointer_to_this;
+}
+
+static void serve_those_who_wait(struct verifier *v)
+{
+    REQUIRE(!v->served);
+    v->served = v->waiting;
+    v->waiting = NULL;
+    if (v->served) v->served->pointer_to_this = &v->served;
+}
+
+/* What they do then may ask anew, or cancel another. */
+static void answer_all(struct verifier *v)
+{
+    while (v->served) {
+        struct verify_request *r = v->served;
+        request_unlink(r);
+        r->done(r->context, &v->result);
+        mem_free(r);
+    }
+}
+
+/* The walk */
+
+static void after_slice(uv_work_t *work, int status);
+
+static void queue_slice(struct verifier *v)
+{
+    REQUIRE(uv_queue_work(v->loop, &v->work, walk_slice, after_slice) == 0); /* it refuses only work without a call */
+}
+
+/* For those who wait. */
+static void begin_walk(struct verifier *v)
+{
+    serve_those_who_wait(v);
+    v->is_walking = v->served != NULL;
+    v->walk = (struct walk){ 0 };
+    v->result = (struct verify_result){ 0 };
+    v->is_complete = false;
+    if (v->is_walking) queue_slice(v);
+}
+
 static void after_slice(uv_work_t *work, int status)
 {
     struct verifier *v = work->data;
     REQUIRE(status == 0); /* nobody calls uv_cancel on it */
-    if (!v->is_cancelled && !v->is_complete) {
-        REQUIRE(uv_queue_work(work->loop, work, walk_slice, after_slice) == 0);
-        return;
+    if (v->served && !v->is_complete) {
+        queue_slice(v);
+    } else {
+        answer_all(v);
+        begin_walk(v);
     }
-    if (!v->is_cancelled) v->done(v->context, &v->result);
-    mem_free(v);
 }
 
-enum err verifier_start(uv_loop_t *loop, struct server *server, verify_done *done, void *context,
-                        struct verifier **ret_verifier)
+/* From the worker */
+
+void verifier_init(struct verifier *v, uv_loop_t *loop, struct server *server)
 {
-    struct verifier *v = mem_alloc_zero(1, sizeof *v);
-    if (!v) return ERR_NOMEM;
-    v->server = server;
-    v->done = done;
-    v->context = context;
+    *v = (struct verifier){ .loop = loop, .server = server };
     v->work.data = v;
-    if (uv_queue_work(loop, &v->work, walk_slice, after_slice) != 0) {
-        mem_free(v);
-        return ERR_NOMEM;
-    }
-    *ret_verifier = v;
+}
+
+void verifier_release(struct verifier *v)
+{
+    REQUIRE(!v->is_walking && !v->waiting && !v->served);
+}
+
+enum err verifier_ask(struct verifier *v, verify_done *done, void *context, struct verify_request **ret_request)
+{
+    struct verify_request *r = mem_alloc_zero(1, sizeof *r);
+    if (!r) return ERR_NOMEM;
+    *r = (struct verify_request){ v->waiting, &v->waiting, done, context };
+    if (r->next) r->next->pointer_to_this = &r->next;
+    v->waiting = r;
+    *ret_request = r;
+    if (!v->is_walking) begin_walk(v);
     return ERR_OK;
 }
 
-void verifier_cancel(struct verifier *v)
+void verifier_cancel(struct verify_request *request)
 {
-    v->is_cancelled = true;
+    request_unlink(request);
+    mem_free(request);
 }

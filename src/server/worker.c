@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "server/log.h"
+#include "server/verifier.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ struct worker {
     bool is_started;
     /* The worker's thread only. */
     struct connections connections;
+    struct verifier verifier;
     struct arrival *arrivals; /* changes places with the inbox's */
     uint32_t arrivals_cap;
     struct random random;
@@ -195,6 +197,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
     memset(w, 0, sizeof *w);
     w->options = *options;
     random_init(&w->random, options->random_seed);
+    verifier_init(&w->verifier, &w->loop, options->server);
     if (uv_mutex_init(&w->inbox.lock) != 0) goto failed;
     if (connections_open(w) != ERR_OK) goto failed_lock;
     if (loop_init(w) != ERR_OK) goto failed_connections;
@@ -222,6 +225,7 @@ void worker_free(struct worker *w)
 {
     if (!w) return;
     loop_release(w);
+    verifier_release(&w->verifier);
     connections_release(&w->connections);
     for (uint32_t i = 0; i < w->inbox.count; i++) (void)close(w->inbox.arrivals[i].fd);
     mem_free(w->inbox.arrivals);
@@ -284,4 +288,9 @@ uv_loop_t *worker_loop(struct worker *w)
 struct server *worker_server(struct worker *w)
 {
     return w->options.server;
+}
+
+struct verifier *worker_verifier(struct worker *w)
+{
+    return &w->verifier;
 }

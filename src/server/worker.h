@@ -11,6 +11,7 @@
 #include "server/connection.h"
 
 struct server;
+struct verifier;
 struct worker;
 
 struct worker_options {
@@ -43,8 +44,9 @@ void worker_finish(struct worker *w, uint64_t deadline_ms);
 void worker_quit(struct worker *w);
 
 const struct stats *worker_stats(const struct worker *w);
-/* For service_ops: the loop that a session's calls come from. */
+/* For service_ops, on the worker's thread, where a session's calls come from. */
 uv_loop_t *worker_loop(struct worker *w);
 struct server *worker_server(struct worker *w);
+struct verifier *worker_verifier(struct worker *w);
 
 #endif

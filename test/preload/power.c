@@ -9,6 +9,11 @@
  *                         no-sync   fsync and fdatasync do nothing and say that all is well
  *                         eio-sync  fsync and fdatasync fail with EIO
  *                         full      growing a file, and writing past its end, fails with ENOSPC
+ *                         nth       holds "KIND CALL N": of the calls of that name since it appeared, on the directory
+ *                                   or a file in it, the Nth fails. KIND is EIO or ENOSPC, with a + behind it for all
+ *                                   from the Nth on, or SHORT: the Nth write takes half. CALL is create, reserve
+ *                                   (posix_fallocate), resize, write, sync, rename or unlink. "COUNT any 0" lets
+ *                                   all pass. Each call that failed, or was counted, is a line in the file `struck`
  *
  * What makes the record honest:
  *  (1) A write is noted after it was done, a sync when it begins and again when it has ended well. So a sync covers
@@ -143,6 +148,62 @@ static bool is_broken(const char *fault)
     return access(path, F_OK) == 0;
 }
 
+/* Reads a small file of the faults directory as text; false if it is not there. */
+static bool fault_read(const char *fault, char *ret_text, size_t cap)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", faults_path, fault);
+    int fd = real.openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t len = read(fd, ret_text, cap - 1);
+    real.close(fd);
+    if (len < 0) fail(path);
+    ret_text[len] = '\0';
+    return true;
+}
+
+static void tell_struck(const char *call)
+{
+    char path[4096], line[32];
+    snprintf(path, sizeof path, "%s/struck", faults_path);
+    int len = snprintf(line, sizeof line, "%s\n", call);
+    int fd = real.openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0 || real.write(fd, line, (size_t)len) != len) fail(path);
+    real.close(fd);
+}
+
+#define TAKE_HALF (-1)
+
+/* What the switch `nth` has for this call: 0 for nothing, an error number, or TAKE_HALF. */
+static int nth_verdict(const char *call)
+{
+    static _Atomic unsigned long calls;
+    char text[64], kind[16], name[16];
+    unsigned long nth = 0;
+    if (!faults_path) return 0;
+    if (!fault_read("nth", text, sizeof text)) {
+        atomic_store(&calls, 0);
+        return 0;
+    }
+    if (sscanf(text, "%15s %15s %lu", kind, name, &nth) != 3) fail("the switch nth");
+    bool counts = strcmp(kind, "COUNT") == 0;
+    if (!counts && strcmp(call, name) != 0) return 0;
+    unsigned long number = atomic_fetch_add(&calls, 1) + 1;
+    bool is_struck = kind[strlen(kind) - 1] == '+' ? number >= nth : number == nth;
+    if (is_struck || counts) tell_struck(call);
+    if (!is_struck) return 0;
+    if (strcmp(kind, "SHORT") == 0) return TAKE_HALF;
+    return strncmp(kind, "EIO", 3) == 0 ? EIO : ENOSPC;
+}
+
+/* True, with errno, if the call fails. */
+static bool is_nth(const char *call)
+{
+    int verdict = nth_verdict(call);
+    if (verdict > 0) errno = verdict;
+    return verdict > 0;
+}
+
 /* Calls must not disturb errno of those around them. */
 static void note(enum op op, uint64_t inode, uint64_t offset, const void *data, size_t len)
 {
@@ -172,9 +233,12 @@ static int open_noted(int directory, const char *name, int flags, mode_t mode)
     ready();
     struct stat about;
     bool is_new = (flags & O_CREAT) && fstatat(directory, name, &about, AT_SYMLINK_NOFOLLOW) != 0;
-    if (is_new && is_watched_directory(directory) && is_broken("full")) {
-        errno = ENOSPC;
-        return -1;
+    if (is_new && is_watched_directory(directory)) {
+        if (is_nth("create")) return -1;
+        if (is_broken("full")) {
+            errno = ENOSPC;
+            return -1;
+        }
     }
     int fd = real.openat(directory, name, flags, mode);
     int error = errno;
@@ -220,6 +284,7 @@ EXPORT int close(int fd)
 EXPORT int renameat(int from_directory, const char *from, int to_directory, const char *to)
 {
     ready();
+    if (is_watched_directory(from_directory) && is_nth("rename")) return -1;
     int result = real.renameat(from_directory, from, to_directory, to);
     if (result != 0 || !is_watched_directory(from_directory)) return result;
     char names[512];
@@ -231,6 +296,7 @@ EXPORT int renameat(int from_directory, const char *from, int to_directory, cons
 EXPORT int unlinkat(int directory, const char *name, int flags)
 {
     ready();
+    if (is_watched_directory(directory) && is_nth("unlink")) return -1;
     int result = real.unlinkat(directory, name, flags);
     if (result == 0 && is_watched_directory(directory)) note(OP_UNLINK, 0, 0, name, strlen(name));
     return result;
@@ -255,7 +321,12 @@ static ssize_t pwrite_noted(int fd, const void *data, size_t len, off_t offset)
 {
     ready();
     if (is_full(fd, offset, len)) return -1;
-    ssize_t written = real.pwrite(fd, data, len, offset);
+    int verdict = inode_of(fd) != 0 ? nth_verdict("write") : 0;
+    if (verdict > 0) {
+        errno = verdict;
+        return -1;
+    }
+    ssize_t written = real.pwrite(fd, data, verdict == TAKE_HALF ? (len + 1) / 2 : len, offset);
     if (written > 0 && inode_of(fd) != 0) note(OP_WRITE, inode_of(fd), (uint64_t)offset, data, (size_t)written);
     return written;
 }
@@ -274,7 +345,7 @@ static ssize_t pwritev_noted(int fd, const struct iovec *parts, int count, off_t
     ready();
     size_t whole = 0;
     for (int i = 0; i < count; i++) whole += parts[i].iov_len;
-    if (is_full(fd, offset, whole)) return -1;
+    if (is_full(fd, offset, whole) || (inode_of(fd) != 0 && is_nth("write"))) return -1;
     ssize_t written = real.pwritev(fd, parts, count, offset);
     size_t left = written > 0 && inode_of(fd) != 0 ? (size_t)written : 0;
     for (int i = 0; left > 0; i++) {
@@ -300,7 +371,7 @@ EXPORT ssize_t write(int fd, const void *data, size_t len)
     ready();
     if (inode_of(fd) == 0) return real.write(fd, data, len);
     off_t at = lseek(fd, 0, SEEK_CUR);
-    if (is_full(fd, at, len)) return -1;
+    if (is_full(fd, at, len) || is_nth("write")) return -1;
     ssize_t written = real.write(fd, data, len);
     if (written > 0) note(OP_WRITE, inode_of(fd), (uint64_t)at, data, (size_t)written);
     return written;
@@ -309,6 +380,7 @@ EXPORT ssize_t write(int fd, const void *data, size_t len)
 static int ftruncate_noted(int fd, off_t len)
 {
     ready();
+    if (inode_of(fd) != 0 && is_nth("resize")) return -1;
     int result = real.ftruncate(fd, len);
     if (result == 0 && inode_of(fd) != 0) note(OP_RESIZE, inode_of(fd), (uint64_t)len, NULL, 0);
     return result;
@@ -329,6 +401,8 @@ static int fallocate_noted(int fd, off_t offset, off_t len)
     ready();
     bool grows = inode_of(fd) != 0 && would_grow(fd, (uint64_t)(offset + len));
     if (grows && is_broken("full")) return ENOSPC;
+    int verdict = inode_of(fd) != 0 ? nth_verdict("reserve") : 0;
+    if (verdict > 0) return verdict;
     int error = real.fallocate(fd, offset, len);
     if (error == 0 && grows) note(OP_RESIZE, inode_of(fd), (uint64_t)(offset + len), NULL, 0);
     return error;
@@ -350,6 +424,7 @@ static int sync_noted(int fd, int (*sync)(int))
     uint64_t inode = inode_of(fd);
     if (inode == 0) return sync(fd);
     if (is_broken("no-sync")) return 0;
+    if (is_nth("sync")) return -1;
     if (is_broken("eio-sync")) {
         errno = EIO;
         return -1;

@@ -100,7 +100,7 @@ class Node:
         self.host = "127.0.0.1" if host == "localhost" else host
         self.data = cluster.folder / f"{host}_{port}.quipu"
         self.log = cluster.folder / f"{host}_{port}.log"
-        self.prefix = list(prefix)
+        self.prefix, self.program = list(prefix), QUIPU
         self.process: Optional[Process] = None
         self.may_be_dead = True
         self.http = Http(self.host, port)
@@ -109,7 +109,7 @@ class Node:
 
     def start(self, *flags: object, within: float = 10.0, wait: bool = True) -> "Node":
         assert self.process is None or not self.process.alive, f"{self.id} runs already"
-        words = [*self.prefix, QUIPU, "serve", *self.flags, *flags]
+        words = [*self.prefix, self.program, "serve", *self.flags, *flags]
         self.process = Process(words, self.log, clean_environment(self.environment), self.cluster.folder)
         self.may_be_dead = False
         self.http.close()

@@ -8,6 +8,7 @@ since it was last synced: disks write sectors whole and in any order.
 import os
 import random
 import struct
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional
@@ -185,11 +186,32 @@ class PoweredNode:
     def fault(self, name: str, on: bool) -> None:
         (self.faults / name).touch() if on else (self.faults / name).unlink()
 
+    def fail_nth(self, kind: str, call: str, nth: int) -> None:
+        """From now on: the nth call of that name; test/preload/power.c says what there is."""
+        self.mend()
+        draft = self.cluster.folder / "nth"
+        draft.write_text(f"{kind} {call} {nth}")
+        draft.rename(self.faults / "nth")
+
+    def struck(self) -> Counter:
+        """Which calls were made to fail, or counted."""
+        note = self.faults / "struck"
+        return Counter(note.read_text().split()) if note.exists() else Counter()
+
+    def mend(self) -> None:
+        for name in ("nth", "struck"):
+            (self.faults / name).unlink(missing_ok=True)
+
     def lose_power(self, seed: Optional[int]) -> Disk:
         """Kills the node; its next life starts from what is left. seed None: the strict machine."""
         self.node.kill()
         disk = Disk(self.before, self.log)
-        self.before = disk.after_power_loss(None if seed is None else random.Random(seed))
+        self.next_life(disk.after_power_loss(None if seed is None else random.Random(seed)))
+        return disk
+
+    def next_life(self, files: dict[str, bytes]) -> None:
+        """The node, which is not running, starts from these files."""
+        self.before = files
         old_data, old_log = self.node.data, self.log
         self.life += 1
         self.node.data = self.cluster.folder / f"life-{self.life}"
@@ -199,4 +221,3 @@ class PoweredNode:
         os.rmdir(old_data)
         old_log.unlink(missing_ok=True)
         self._wire()
-        return disk

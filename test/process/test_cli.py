@@ -165,19 +165,59 @@ def test_nobody_there():
 
 # --- terminals and pipes
 
+class Terminal:
+    """A call on a terminal of 200 columns; `shown` is what has come so far."""
+
+    def __init__(self, *words, node, environment={}):
+        self.leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+        self.process = subprocess.Popen(
+            [QUIPU, *words], stdin=follower, stdout=follower, stderr=follower,
+            env=clean_environment({"NODE_ID": node.id, "TERM": "xterm", **environment}))
+        os.close(follower)
+        self.shown = ""
+
+    def read(self) -> bool:
+        """Some more. False: it has ended."""
+        with contextlib.suppress(OSError):
+            chunk = os.read(self.leader, 4096)
+            self.shown += chunk.decode()
+            return bool(chunk)
+        return False
+
+    def read_all(self) -> int:
+        """Returns the exit status."""
+        while self.read():
+            pass
+        os.close(self.leader)
+        return self.process.wait(10)
+
+
 def on_terminal(*words, node, environment={}) -> str:
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
-    process = subprocess.Popen([QUIPU, *words], stdin=follower, stdout=follower, stderr=follower,
-                               env=clean_environment({"NODE_ID": node.id, "TERM": "xterm", **environment}))
-    os.close(follower)
-    shown = b""
-    with contextlib.suppress(OSError):
-        while chunk := os.read(leader, 4096):
-            shown += chunk
-    os.close(leader)
-    assert process.wait(10) == 0
-    return shown.decode()
+    terminal = Terminal(*words, node=node, environment=environment)
+    assert terminal.read_all() == 0
+    return terminal.shown
+
+
+def test_verify_says_for_whom_it_waits(cluster):
+    """A frozen member may be a large one that is busy, so it gets its time; but nobody has to guess what is going on.
+    Off a terminal it says nothing before the end."""
+    first, second = cluster.start(2)
+    second.freeze()
+    off = subprocess.Popen([QUIPU, "verify", "--node", first.id], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           env=clean_environment())
+    began = time.monotonic()
+    terminal = Terminal("verify", node=first)
+    while f"waiting for {second.id} since 2 s" not in terminal.shown:
+        assert terminal.read(), terminal.shown
+    assert f"waiting for {second.id} since 1 s" in terminal.shown
+    assert "of 2 members" in terminal.shown and time.monotonic() - began < 5 * SLOW
+    second.thaw()
+    assert terminal.read_all() == 0
+    last = terminal.shown.rsplit("\r\x1b[K", 1)[1]
+    assert "waiting" not in last and "equal: 2 members" in last, "the line is wiped before the table comes"
+    output, complaint = off.communicate(timeout=10)
+    assert off.returncode == 0 and complaint == b"" and b"waiting" not in output
 
 
 def test_tables_and_colour_only_on_a_terminal(cluster):

@@ -4,16 +4,19 @@ import contextlib
 import os
 import random
 import re
+import select
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from books import count_each
 from canary import Canary
-from cluster import free_port, wait_mesh
+from cluster import Cluster, free_port, wait_mesh
 from waiting import SLOW, eventually
 
 PATIENCE_S = 10  # for a request head, and for the first bytes
@@ -279,6 +282,42 @@ def test_two_thousand_connections_opened_and_dropped(node, canary):
     assert node.redis().ping()
 
 
+def test_verifies_of_clients_that_have_gone(node):
+    """Each asks for many digests over many counters and leaves. They share walks, so that two or three are made for
+    all of them, and the node is at rest again at once; one that stays gets its answer meanwhile."""
+    count_each(node, [f"walked-{number}" for number in range(200_000)])
+    http = node.new_http()
+    used = cpu_seconds(node)
+    expected = [http.get("/v1/verify").json["digest"] for _ in range(10)][0]
+    one_walk = (cpu_seconds(node) - used) / 10
+    descriptors, used = node.file_descriptors(), cpu_seconds(node)
+    connections = [node.connect() for _ in range(300)]
+    for connection in connections:
+        connection.sendall(b"GET /v1/verify HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+    for connection in connections:
+        connection.close()
+    assert http.get("/v1/verify").json["digest"] == expected
+    eventually(lambda: node.file_descriptors() <= descriptors, 10, "all descriptors are closed again")
+    used = cpu_seconds(node) - used
+    print(f"{used:.2f} s, of {one_walk:.3f} s for a walk")
+    assert used < 20 * one_walk + 0.5, f"{used / one_walk:.0f} walks were made for nobody"
+    http.close()
+
+
+def test_verify_shows_what_was_answered_before(node):
+    """Walks are shared with those who ask later, but never with one whose increments it may have passed by."""
+    count_each(node, [f"walked-{number}" for number in range(50_000)])
+    other = node.new_http()
+    seen = set()
+    with node.connect() as background:
+        background.sendall(b"GET /v1/verify HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+        for number in range(20):
+            assert other.post(f"/v1/counters/walked-{number}/increment", {}).status == 200
+            seen.add(other.get("/v1/verify").json["digest"])
+    assert len(seen) == 20
+    other.close()
+
+
 def test_more_connections_than_descriptors(cluster):
     """Out of descriptors the node neither spins nor dies, and is well when there are some again."""
     node = cluster.new(prefix=["prlimit", "--nofile=96:96"]).start()
@@ -345,6 +384,48 @@ def test_garbage_and_half_frames_from_a_peer(cluster, node):
     friend = cluster.new(peers=[node]).start()
     wait_mesh([node, friend])
     eventually(lambda: friend.count() == 5, 2)
+
+
+def test_silent_handshakes_do_not_keep_peers_out(cluster, node):
+    """More sockets than there are handshakes say that they are peers, and then nothing or half a frame; whenever one is
+    ended, another takes its place. A node that is new and one that comes back get in all the same."""
+    friend = cluster.new(*Cluster.QUICK, peers=[node]).start()
+    wait_mesh([node, friend])
+    greeting = recorded_greeting(cluster, friend)
+    over = threading.Event()
+
+    def flood(beginning: bytes) -> None:
+        """Keeps 150 open: one that was closed is replaced."""
+        held: list[socket.socket] = []
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                while len(held) < 150:
+                    held.append(node.connect(2))
+                    held[-1].sendall(beginning)
+            closed, _, _ = select.select(held, [], [], 0.01)
+            for connection in closed:
+                held.remove(connection)
+                connection.close()
+        for connection in held:
+            connection.close()
+
+    floods = [threading.Thread(target=flood, args=(beginning,)) for beginning in (greeting[:8], greeting[:30])]
+    for thread in floods:
+        thread.start()
+    try:
+        eventually(lambda: node.log_lines("nobody has said who it is"), 10)
+        for _ in range(3):
+            friend.kill()
+            friend.start()
+            wait_mesh([node, friend], within=3)
+        newcomer = cluster.new(*Cluster.QUICK, peers=[node]).start()
+        wait_mesh([node, friend, newcomer], within=3)
+    finally:
+        over.set()
+        for thread in floods:
+            thread.join(10)
+    node.increment(4)
+    assert eventually(lambda: newcomer.count() == 4, 2)
 
 
 def test_log_is_not_flooded(node):

@@ -6,8 +6,10 @@
 
 #include "count/replicas.h"
 #include "http/session.h"
+#include "test/unit/order_fixture.h"
 
 struct world {
+    struct played_orders orders;
     struct service service;
     struct stats stats;
     struct replicas *replicas;
@@ -57,8 +59,7 @@ static inline void world_info(void *server, struct service_info *ret_info)
 
 static inline uint64_t world_stat(void *server, enum stats_item stat)
 {
-    struct world *w = server;
-    return stats_get(&w->stats, stat);
+    return stats_get(&((struct world *)server)->stats, stat);
 }
 
 static const struct verify_result world_verify_result = { { 0xabc, 0xdef }, 7 };
@@ -74,8 +75,7 @@ static inline void *world_verify(void *worker, verify_done *done, void *context)
 
 static inline void world_verify_cancel(void *handle)
 {
-    struct world *w = handle;
-    w->verifies_cancelled++;
+    ((struct world *)handle)->verifies_cancelled++;
 }
 
 static inline uint64_t world_wall_us(void *server)
@@ -86,14 +86,14 @@ static inline uint64_t world_wall_us(void *server)
 
 static inline void world_woken(void *context)
 {
-    struct world *w = context;
-    w->woken++;
+    ((struct world *)context)->woken++;
 }
 
 static inline void world_init(struct world *w)
 {
-    static const struct service_ops ops = { world_view,   world_join,          world_info,   world_stat,
-                                            world_verify, world_verify_cancel, world_wall_us };
+    static const struct service_ops ops = { world_view,    world_join,   world_info,
+                                            world_stat,    world_verify, world_verify_cancel,
+                                            world_wall_us, played_order, played_order_cancel };
     static const struct peer_info peer = { .id = 1, .address = "127.0.0.1:5000", .local = "127.0.0.1:8000" };
     *w = (struct world){ 0 };
     REQUIRE(replicas_new(&w->replicas) == ERR_OK);

@@ -27,8 +27,9 @@ struct lone {
     uint64_t now_ms, appended, done, records;
     link_id link_last;
     struct lone_link links[LONE_LINKS_MAX];
-    uint32_t links_count, dials, notices[NOTICE_COUNT];
+    uint32_t links_count, dials, ordered, notices[NOTICE_COUNT];
     struct notice last[NOTICE_COUNT];
+    struct action order; /* the last that was answered */
     char dialled[ADDRESS_BYTES_MAX];
 };
 
@@ -81,6 +82,9 @@ static inline void lone_carry_out(struct lone *w, const struct action *a)
     } else if (a->kind == ACTION_CLOSE) {
         REQUIRE(l && !l->closing);
         l->closing = true;
+    } else if (a->kind == ACTION_ORDERED) {
+        w->ordered++;
+        w->order = *a;
     } else if (a->kind == ACTION_NOTICE) {
         w->notices[a->as.notice.kind]++;
         w->last[a->as.notice.kind] = a->as.notice;

@@ -16,31 +16,43 @@ static inline struct id128 peer_id(uint8_t number)
     return (struct id128){ { 0xee, number } };
 }
 
+/* seed: kept where it is until the node was made; NULL is none. */
+static inline struct node_options lone_options(struct lone *w, const char *name, const char *const *seed,
+                                               uint8_t number)
+{
+    return (struct node_options){ .name = name,
+                                  .cluster = LONE_CLUSTER,
+                                  .seeds = seed,
+                                  .seeds_count = seed ? 1 : 0,
+                                  .heartbeat_ms = 500,
+                                  .peer_timeout_ms = 3000,
+                                  .backoff_ms_min = 500,
+                                  .backoff_ms_max = 30000,
+                                  .durability_sync = true,
+                                  .shards = 2,
+                                  .hash_seed = number,
+                                  .random_seed = number,
+                                  .nonce = 0x1000u + number,
+                                  .replica = peer_id(number),
+                                  .stats = &w->stats };
+}
+
+/* The node was made, and perhaps recovered: starts it. */
+static inline enum err lone_begin(struct lone *w)
+{
+    w->now_ms = 5000;
+    struct actions actions = { 0 };
+    enum err err = node_start(w->node, w->now_ms, 1700000000000u, &actions);
+    err = lone_done(w, &actions, err);
+    return err == ERR_OK ? lone_event(w, (struct event){ .kind = EVENT_TICK }) : err;
+}
+
 /* Starts a node of that name; no seed: NULL. */
 static inline enum err lone_start(struct lone *w, const char *name, const char *seed, uint8_t number)
 {
-    struct node_options options = { .name = name,
-                                    .cluster = LONE_CLUSTER,
-                                    .seeds = &seed,
-                                    .seeds_count = seed ? 1 : 0,
-                                    .heartbeat_ms = 500,
-                                    .peer_timeout_ms = 3000,
-                                    .backoff_ms_min = 500,
-                                    .backoff_ms_max = 30000,
-                                    .durability_sync = true,
-                                    .shards = 2,
-                                    .hash_seed = number,
-                                    .random_seed = number,
-                                    .nonce = 0x1000u + number,
-                                    .replica = peer_id(number),
-                                    .stats = &w->stats };
+    struct node_options options = lone_options(w, name, seed ? &seed : NULL, number);
     enum err err = node_new(&options, &w->node);
-    if (err != ERR_OK) return err;
-    w->now_ms = 5000;
-    struct actions actions = { 0 };
-    err = node_start(w->node, w->now_ms, 1700000000000u, &actions);
-    err = lone_done(w, &actions, err);
-    return err == ERR_OK ? lone_event(w, (struct event){ .kind = EVENT_TICK }) : err;
+    return err == ERR_OK ? lone_begin(w) : err;
 }
 
 static inline void lone_end(struct lone *w)

@@ -97,7 +97,7 @@ static inline enum err say_block(struct stage *s, struct lone_link *l, uint8_t n
 
 static inline void digest_item(struct buffer *body, struct id128 id, uint64_t known, uint64_t durable)
 {
-    struct digest_item item = { id, known, durable, 9 };
+    struct digest_item item = { .replica = id, .known = known, .durable = durable, .nonce = 9 };
     digest_put(body, &item);
 }
 

@@ -6,10 +6,12 @@
 
 #include "count/replicas.h"
 #include "resp/session.h"
+#include "test/unit/order_fixture.h"
 
 #include <string.h>
 
 struct resp_fixture {
+    struct played_orders orders;
     struct replicas *replicas;
     struct stats stats;
     struct service service;
@@ -63,9 +65,13 @@ static uint64_t fixture_wall_us(void *server)
     return UINT64_C(1795394852186623);
 }
 
-static const struct service_ops fixture_ops = {
-    .view = fixture_view, .join = fixture_join, .info = fixture_info, .stat = fixture_stat, .wall_us = fixture_wall_us
-};
+static const struct service_ops fixture_ops = { .view = fixture_view,
+                                                .join = fixture_join,
+                                                .info = fixture_info,
+                                                .stat = fixture_stat,
+                                                .wall_us = fixture_wall_us,
+                                                .order = played_order,
+                                                .order_cancel = played_order_cancel };
 
 static inline struct view_member fixture_member(const char *node, enum member_state state)
 {

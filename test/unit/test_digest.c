@@ -142,7 +142,7 @@ static void test_whoever_takes_every_digest_knows_what_the_teller_knows(void **s
 static enum err take_item(struct pair *p, bool whole, struct id128 id, uint64_t known, uint64_t durable)
 {
     struct buffer body = { 0 };
-    struct digest_item item = { id, known, durable, 1 };
+    struct digest_item item = { .replica = id, .known = known, .durable = durable, .nonce = 1, .firm = 1 };
     digest_begin(&body, whole);
     digest_put(&body, &item);
     struct fenced f = fenced_copy(buffer_view(&body));

@@ -120,7 +120,7 @@ static void test_a_head_that_cannot_be_is_refused_before_its_body_comes(void **s
 {
     (void)state;
     for (unsigned kind = 0; kind < 256; kind++) {
-        bool known = kind >= FRAME_HELLO && kind <= FRAME_GOODBYE;
+        bool known = kind >= FRAME_HELLO && kind <= FRAME_LEAVE;
         assert_err(read_head(1, (uint8_t)kind), known ? ERR_PARTIAL : ERR_CORRUPT);
     }
     assert_err(read_head(FRAME_BODY_BYTES_MAX, FRAME_BLOCK), ERR_PARTIAL);
@@ -214,7 +214,7 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
 {
     (void)state;
     struct buffer body = { 0 };
-    struct digest_item item = { { { 1 } }, 9, 8, 7 }, back;
+    struct digest_item item = { { { 1 } }, 9, 8, 7, 5, 6 }, back;
     struct reader items;
     bool whole;
     digest_begin(&body, true);
@@ -227,7 +227,7 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
         uint32_t count = 0;
         while (sound && digest_next(&items, &back)) {
             assert_true(id128_equal(&back.replica, &item.replica) && back.known == 9 && back.durable == 8);
-            assert_int_equal(back.nonce, 7);
+            assert_true(back.nonce == 7 && back.firm == 5 && back.pledged == 6);
             count++;
         }
         assert_int_equal(count, sound ? len / DIGEST_ITEM_BYTES : 0);
@@ -237,21 +237,133 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
     body.ptr[0] = 2;
     assert_err(digest_read(buffer_view(&body), &whole, &items), ERR_CORRUPT);
     buffer_clear(&body);
-    struct want want = { { { 5 } }, 0x1234 }, want_back;
+    struct want want = { { { 5 } }, 0x1234, 0x5678 }, want_back;
     want_put(&body, &want);
     for (size_t len = 0; len <= body.len; len++)
         assert_err(wants_read(bytes_of(body.ptr, len), &items), len % WANT_BYTES == 0 ? ERR_OK : ERR_CORRUPT);
     assert_true(want_next(&items, &want_back));
     assert_true(id128_equal(&want_back.replica, &want.replica) && want_back.from == want.from);
+    assert_true(want_back.nonce == want.nonce);
     assert_false(want_next(&items, &want_back));
     buffer_release(&body);
+}
+
+static const uint8_t trail_bytes[] = {
+    0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,                                                 /* replica */
+    0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,                                                 /* */
+    0x2b, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* known 43 */
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* gone: none */
+    0x01,                                                                                           /* asks */
+    0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* firm 40 */
+    0x29, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,                                                 /* pledged 41 */
+    0x02,                                                                                           /* two boots */
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, /* from 0 on */
+    0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* from 40 on */
+};
+
+static enum err read_trail(struct bytes body, struct trail_item *ret_item, struct trail *ret_trail)
+{
+    struct fenced f = fenced_copy(body);
+    struct reader items;
+    reader_init(&items, f.bytes);
+    enum err err = trail_next(&items, ret_item, ret_trail);
+    if (err == ERR_OK) assert_int_equal(reader_left(&items), 0);
+    fenced_release(&f);
+    return err;
+}
+
+static void test_the_example_of_a_trail(void **state)
+{
+    (void)state;
+    struct trail trail = { 0 }, back = { 0 };
+    struct trail_item item = { .replica = example_hello().replica, .known = 43, .asks = true }, item_back;
+    struct buffer body = { 0 };
+    assert_ok(trail_extend(&trail, 0, 0x0102030405060708));
+    assert_ok(trail_extend(&trail, 40, 0x1122334455667788));
+    trail_set_firm(&trail, 40);
+    trail_set_pledged(&trail, 41);
+    trail_put(&body, &item, &trail);
+    assert_int_equal(body.len, sizeof trail_bytes);
+    assert_memory_equal(body.ptr, trail_bytes, sizeof trail_bytes);
+    assert_ok(read_trail(buffer_view(&body), &item_back, &back));
+    assert_true(id128_equal(&item_back.replica, &item.replica) && item_back.asks);
+    assert_true(item_back.known == 43 && item_back.gone == 0 && back.firm == 40 && back.pledged == 41 &&
+                back.count == 2);
+    assert_memory_equal(back.boots, trail.boots, 2 * sizeof *back.boots);
+    trail_release(&back);
+    for (size_t len = 0; len < body.len; len++)
+        assert_err(read_trail(bytes_of(body.ptr, len), &item_back, &back), ERR_CORRUPT);
+    trail_release(&trail);
+    buffer_release(&body);
+}
+
+/* The example with one byte changed. */
+static enum err read_spoilt_trail(size_t at, uint8_t value)
+{
+    uint8_t spoilt[sizeof trail_bytes];
+    struct trail_item item;
+    struct trail trail = { 0 };
+    memcpy(spoilt, trail_bytes, sizeof spoilt);
+    spoilt[at] = value;
+    enum err err = read_trail(bytes_of(spoilt, sizeof spoilt), &item, &trail);
+    trail_release(&trail);
+    return err;
+}
+
+static void test_a_trail_that_cannot_be_is_damage(void **state)
+{
+    (void)state;
+    assert_err(read_spoilt_trail(32, 2), ERR_CORRUPT); /* asks: neither yes nor no */
+    assert_err(read_spoilt_trail(49, 3), ERR_CORRUPT); /* a boot is missing */
+    assert_err(read_spoilt_trail(66, 0), ERR_CORRUPT); /* the second begins where the first does */
+    assert_ok(read_spoilt_trail(66, 1));
+    assert_ok(read_spoilt_trail(50, 0x27));
+    assert_err(read_spoilt_trail(50, 0x28), ERR_CORRUPT);
+    assert_err(read_spoilt_trail(50, 0x29), ERR_CORRUPT);
+    struct buffer body = { 0 };
+    struct trail longest = { 0 }, back = { 0 };
+    struct trail_item item = { .replica = { { 1 } } };
+    for (uint64_t i = 0; i < TRAIL_BOOTS_MAX; i++) assert_ok(trail_extend(&longest, 5 * i, i + 1));
+    trail_put(&body, &item, &longest);
+    assert_ok(read_trail(buffer_view(&body), &item, &back));
+    assert_int_equal(back.count, TRAIL_BOOTS_MAX);
+    trail_release(&back);
+    body.ptr[49] = TRAIL_BOOTS_MAX + 1;
+    buffer_u64(&body, 5 * TRAIL_BOOTS_MAX);
+    buffer_u64(&body, 1);
+    assert_err(read_trail(buffer_view(&body), &item, &back), ERR_CORRUPT);
+    buffer_clear(&body);
+    item.replica = (struct id128){ 0 };
+    trail_put(&body, &item, &longest);
+    assert_err(read_trail(buffer_view(&body), &item, &back), ERR_CORRUPT);
+    trail_release(&longest);
+    buffer_release(&body);
+}
+
+static enum err trail_in_memory(void *context)
+{
+    struct trail_item item;
+    struct trail trail = { 0 };
+    struct reader items;
+    reader_init(&items, *(const struct bytes *)context);
+    enum err err = trail_next(&items, &item, &trail);
+    trail_release(&trail);
+    return err;
+}
+
+static void test_a_trail_without_memory_says_so(void **state)
+{
+    (void)state;
+    struct bytes body = bytes_of(trail_bytes, sizeof trail_bytes);
+    assert_true(each_allocation_fails(trail_in_memory, &body) > 0);
 }
 
 static void test_members_before_the_damage_are_sound(void **state)
 {
     (void)state;
     struct buffer body = { 0 };
-    struct member_item a = { bytes_of_text("a:1"), { { 1 } } }, b = { bytes_of_text("[::1]:65535"), { { 0 } } }, back;
+    struct member_item a = { bytes_of_text("a:1"), { { 1 } }, 0, false }, back;
+    struct member_item b = { bytes_of_text("[::1]:65535"), { { 0 } }, UINT32_MAX, true };
     member_put(&body, &a);
     size_t first = body.len;
     member_put(&body, &b);
@@ -262,12 +374,31 @@ static void test_members_before_the_damage_are_sound(void **state)
         uint32_t count = 0;
         reader_init(&items, f.bytes);
         while ((err = member_next(&items, &back)) == ERR_OK) {
-            assert_true(bytes_equal(back.node, count == 0 ? a.node : b.node));
+            const struct member_item *item = count == 0 ? &a : &b;
+            assert_true(bytes_equal(back.node, item->node));
+            assert_true(back.epoch == item->epoch && back.left == item->left);
             count++;
         }
         assert_int_equal(count, len == body.len ? 2 : len >= first ? 1 : 0);
         assert_err(err, len == 0 || len == first || len == body.len ? ERR_STALE : ERR_CORRUPT);
         assert_err(member_next(&items, &back), err); /* the end stays the end, damage stays damage */
+        fenced_release(&f);
+    }
+    buffer_release(&body);
+}
+
+static void test_a_farewell_is_an_epoch_and_nothing_else(void **state)
+{
+    (void)state;
+    struct buffer body = { 0 };
+    uint32_t epoch = 0;
+    leave_write(&body, 0x01020304);
+    assert_ok(leave_read(buffer_view(&body), &epoch));
+    assert_int_equal(epoch, 0x01020304);
+    buffer_u8(&body, 0);
+    for (size_t len = 0; len <= body.len; len++) {
+        struct fenced f = fenced_copy(bytes_of(body.ptr, len));
+        assert_err(leave_read(f.bytes, &epoch), len == 4 ? ERR_OK : ERR_CORRUPT);
         fenced_release(&f);
     }
     buffer_release(&body);
@@ -330,7 +461,11 @@ int main(void)
         cmocka_unit_test(test_a_hello_goes_there_and_back),
         cmocka_unit_test(test_a_hello_that_cannot_be_is_damage),
         cmocka_unit_test(test_digests_and_wants_come_in_whole_items),
+        cmocka_unit_test(test_the_example_of_a_trail),
+        cmocka_unit_test(test_a_trail_that_cannot_be_is_damage),
+        cmocka_unit_test(test_a_trail_without_memory_says_so),
         cmocka_unit_test(test_members_before_the_damage_are_sound),
+        cmocka_unit_test(test_a_farewell_is_an_epoch_and_nothing_else),
         cmocka_unit_test(test_an_answer_names_whom_it_is_about),
         cmocka_unit_test(test_what_an_address_is),
     };

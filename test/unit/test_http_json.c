@@ -242,6 +242,25 @@ static void test_base64_has_one_form(void **state)
     assert_int_equal(len, 0);
 }
 
+/* Whichever request of jansson's own fails: a sound body is not called invalid. */
+static enum err read_tree_once(void *body)
+{
+    const char *detail = NULL;
+    json_t *root = NULL;
+    enum err err = json_read_tree(bytes_of_text(body), &root, &detail);
+    json_decref(root);
+    return err;
+}
+
+static void test_no_memory_is_not_the_clients_fault(void **state)
+{
+    (void)state;
+    char body[] = "[{\"name\":\"\\u00fc and more\",\"delta\":123456789012},[true,null,1.5],\"text\",-7]";
+    assert_true(each_allocation_fails(read_tree_once, body) > 10);
+    char broken[] = "[{\"name\":\"x\"},";
+    assert_err(read_tree_once(broken), ERR_INVALID); /* and is told apart also afterwards */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_only_utf8_is_utf8),
         cmocka_unit_test(test_names_come_back_from_base64),
         cmocka_unit_test(test_base64_has_one_form),
+        cmocka_unit_test(test_no_memory_is_not_the_clients_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

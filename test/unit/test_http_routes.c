@@ -431,6 +431,57 @@ static void test_verify_is_cancelled_with_its_session(void **state)
     assert_int_equal(w.verifies_cancelled, 1);
 }
 
+static void test_an_order_answers_with_what_came_of_it(void **state)
+{
+    (void)state;
+    static const struct {
+        enum order_result result;
+        const char *status;
+    } rows[] = {
+        { ORDER_RESULT_UNKNOWN, "404 " }, { ORDER_RESULT_SELF, "409 " },     { ORDER_RESULT_HEARD, "409 " },
+        { ORDER_RESULT_UNSAFE, "409 " },  { ORDER_RESULT_STOPPING, "503 " }, { ORDER_RESULT_FULL, "507 " },
+    };
+    struct world w;
+    world_init(&w);
+    ask(&w, "DELETE /v1/cluster/members/localhost%3A8002", NULL, "204\n");
+    assert_int_equal(w.orders.kind, ORDER_FORGET);
+    assert_string_equal(w.orders.name, "localhost:8002");
+    ask(&w, "POST /v1/cluster/leave", NULL, "204\n");
+    assert_int_equal(w.orders.kind, ORDER_LEAVE);
+    assert_string_equal(w.orders.name, "");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        w.orders.result = rows[i].result;
+        buffer_clear(&w.out);
+        world_send_text(&w, "DELETE /v1/cluster/members/x HTTP/1.1\r\n" HOST "\r\n");
+        struct bytes out = buffer_view(&w.out);
+        assert_non_null(find_text(bytes_of(out.ptr + 9, 4), rows[i].status));
+        assert_non_null(find_text(out, "\r\nContent-Type: application/problem+json\r\n"));
+        assert_non_null(find_text(out, order_result_text(rows[i].result)));
+    }
+    world_release(&w);
+    assert_int_equal(w.orders.cancelled, 0);
+}
+
+static void test_an_order_is_waited_for_and_cancelled_with_its_session(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    w.orders.waits = true;
+    world_send_text(&w, "DELETE /v1/cluster/members/a:1 HTTP/1.1\r\n" HOST "\r\nGET /ping HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(w.waits);
+    world_expect(&w, "");
+    w.orders.done(w.orders.context, ORDER_RESULT_DONE);
+    assert_int_equal(w.woken, 1);
+    world_send_text(&w, "");
+    world_expect(&w, "204\n200\n");
+    assert_null(find_text(buffer_view(&w.out), "204 No Content\r\nContent")); /* it has none, and says no length */
+    world_send_text(&w, "POST /v1/cluster/leave HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(w.waits);
+    world_release(&w);
+    assert_int_equal(w.orders.cancelled, 1);
+}
+
 static void test_health_says_what_a_balancer_needs(void **state)
 {
     (void)state;
@@ -533,6 +584,9 @@ static void test_wrong_method_is_told_the_right_ones(void **state)
     expect_allow("HEAD /v1/increments", "POST");
     expect_allow("TRACE /count", "GET, HEAD");
     expect_allow("DELETE /v1/counters/a", "GET, HEAD");
+    expect_allow("GET /v1/cluster/members/a:1", "DELETE");
+    expect_allow("POST /v1/cluster/members/a:1", "DELETE");
+    expect_allow("PUT /v1/cluster/leave", "POST");
 }
 
 static void test_media_other_than_json_is_refused(void **state)
@@ -582,7 +636,7 @@ static void test_unknown_query_parameters_are_refused(void **state)
     expect_get("/livez?verbose", "200 ok\n\n");
 }
 
-/* Memory of ours. jansson's own is not made to fail: short of it, it calls some sound bodies invalid. */
+/* Memory, jansson's too. */
 
 struct memory_story {
     struct world *w;
@@ -613,6 +667,8 @@ static void test_running_out_of_memory_is_told_or_ends_the_connection(void **sta
         "POST /increment HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         "POST /increment HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}",
         "POST /v1/increments HTTP/1.1\r\n" HOST "Content-Length: 27\r\n\r\n[{\"name\":\"b\"},{\"name\":\"b\"}]",
+        "POST /v1/increments HTTP/1.1\r\n" HOST
+        "Content-Length: 43\r\n\r\n[{\"name\":\"\\u0062\"},{\"name\":\"b\",\"delta\":12}]",
         "GET /metrics HTTP/1.1\r\n" HOST "\r\n",
         "GET /v1/cluster HTTP/1.1\r\n" HOST "\r\n",
         "GET /nothing HTTP/1.1\r\n" HOST "\r\n",
@@ -654,6 +710,8 @@ int main(void)
         cmocka_unit_test(test_verify_answers_when_it_is_done),
         cmocka_unit_test(test_verify_may_be_done_at_once),
         cmocka_unit_test(test_verify_is_cancelled_with_its_session),
+        cmocka_unit_test(test_an_order_answers_with_what_came_of_it),
+        cmocka_unit_test(test_an_order_is_waited_for_and_cancelled_with_its_session),
         cmocka_unit_test(test_health_says_what_a_balancer_needs),
         cmocka_unit_test(test_metrics_follow_the_exposition_format),
         cmocka_unit_test(test_unknown_routes_and_methods_are_told_apart),

@@ -201,16 +201,36 @@ static uint32_t find_blocks(const struct disk *disk, const char *name, uint64_t 
     return count;
 }
 
-static void expect_damage(struct disk *disk, const char *file, uint64_t offset)
+static void expect_refusal(struct disk *disk, const char *file, enum err expected)
 {
     struct world w = { .disk = disk };
     uint64_t digest = disk_digest(disk);
-    assert_err(world_open(&w), ERR_CORRUPT);
+    assert_err(world_open(&w), expected);
     assert_null(w.journal);
     assert_string_equal(w.report.file, file);
-    assert_int_equal(w.report.offset, offset);
     assert_false(w.was_strange);
     assert_true(disk_digest(disk) == digest);
+}
+
+/* Opens it and goes on, twice: each time there is the hole, the same records are missing, and the file is as it was. */
+static void expect_hole(const struct disk *disk, const char *file, uint64_t offset, uint64_t recovered, uint64_t lost)
+{
+    struct world w = { .disk = disk_clone(disk, 1) };
+    for (uint64_t added = 0; added < 20; added += 10) {
+        assert_ok(world_open(&w));
+        assert_false(w.was_strange);
+        assert_true(w.holes >= 1);
+        assert_string_equal(w.report.hole[0].file, file);
+        assert_int_equal(w.report.hole[0].offset, offset);
+        assert_int_equal(w.recovered, recovered + added);
+        assert_int_equal(w.lost, lost);
+        if (disk_has(disk, file)) assert_true(bytes_equal(disk_content(w.disk, file), disk_content(disk, file)));
+        assert_ok(world_run(&w, 10, 3));
+        assert_ok(world_sync(&w));
+        world_close(&w);
+        disk_restart(w.disk);
+    }
+    disk_free(w.disk);
 }
 
 /* Six blocks in the first segment, of which five were synced before the sixth was written. */
@@ -231,7 +251,7 @@ static struct disk *disk_of_six(void)
     return w.disk;
 }
 
-static void test_flipped_bit_before_a_synced_mark_is_damage(void **state)
+static void test_flipped_bit_before_a_synced_mark_costs_that_block(void **state)
 {
     (void)state;
     struct disk *disk = disk_of_six();
@@ -240,11 +260,15 @@ static void test_flipped_bit_before_a_synced_mark_is_damage(void **state)
     for (uint64_t at = 0; at < starts[5]; at++) {
         uint32_t block = 0;
         while (starts[block + 1] <= at) block++;
-        for (unsigned bit = 0; bit < 8; bit++) {
-            disk_flip_bit(disk, SEGMENT_1, at, bit);
-            expect_damage(disk, SEGMENT_1, at < SEGMENT_HEAD_BYTES ? 0 : starts[block]);
-            disk_flip_bit(disk, SEGMENT_1, at, bit);
-        }
+        const unsigned bit = (unsigned)(at * 5 % 8);
+        disk_flip_bit(disk, SEGMENT_1, at, bit);
+        if (at >= SEGMENT_HEAD_BYTES)
+            expect_hole(disk, SEGMENT_1, starts[block], 6, 1);
+        else if (at < 16 || at >= 32)
+            expect_hole(disk, SEGMENT_1, 0, 6, 0);
+        else
+            expect_hole(disk, SEGMENT_1, 0, 0, 0); /* the only copy of what every checksum covers */
+        disk_flip_bit(disk, SEGMENT_1, at, bit);
     }
     disk_free(disk);
 }
@@ -281,15 +305,15 @@ static void test_what_a_recovery_has_synced_is_promised_to_the_last_byte(void **
     assert_int_equal(find_blocks(w.disk, SEGMENT_2, starts, 7), 6);
     for (uint64_t at = starts[5]; at < starts[6]; at++) {
         disk_flip_bit(w.disk, SEGMENT_2, at, 3);
-        expect_damage(w.disk, SEGMENT_2, starts[5]);
+        expect_hole(w.disk, SEGMENT_2, starts[5], 5, 0);
         disk_flip_bit(w.disk, SEGMENT_2, at, 3);
     }
     disk_truncate(w.disk, SEGMENT_2, starts[4] + 10);
-    expect_damage(w.disk, SEGMENT_2, starts[4]);
+    expect_hole(w.disk, SEGMENT_2, starts[4], 4, 0);
     disk_free(w.disk);
 }
 
-static void test_any_damage_in_a_segment_behind_which_there_is_another_is_damage(void **state)
+static void test_any_damage_in_a_segment_behind_which_there_is_another_is_a_hole(void **state)
 {
     (void)state;
     struct disk *disk = world_disk(1, 40);
@@ -302,43 +326,142 @@ static void test_any_damage_in_a_segment_behind_which_there_is_another_is_damage
         uint64_t expected = 0;
         for (uint32_t i = 0; i < count && starts[i] <= at; i++) expected = starts[i];
         disk_flip_bit(disk, SEGMENT_1, at, (unsigned)(at % 8));
-        expect_damage(disk, SEGMENT_1, expected);
+        expect_hole(disk, SEGMENT_1, expected, 40, at < SEGMENT_HEAD_BYTES ? 0 : 1);
         disk_flip_bit(disk, SEGMENT_1, at, (unsigned)(at % 8));
     }
     if (end < size) {
         disk_flip_bit(disk, SEGMENT_1, size - 1, 0);
-        expect_damage(disk, SEGMENT_1, end);
+        expect_hole(disk, SEGMENT_1, end, 40, 0);
         disk_flip_bit(disk, SEGMENT_1, size - 1, 0);
     }
+    uint64_t zeroed = 0, lost = 0;
+    while (starts[zeroed + 1] <= DISK_SECTOR_BYTES) zeroed++;
+    while (starts[zeroed + lost] < (uint64_t)2 * DISK_SECTOR_BYTES && zeroed + lost < count) lost++;
     disk_zero_sector(disk, SEGMENT_1, 1);
-    struct world w = { .disk = disk };
-    assert_err(world_open(&w), ERR_CORRUPT);
+    expect_hole(disk, SEGMENT_1, starts[zeroed], 40, lost);
     disk_free(disk);
 }
 
-static void test_missing_segment_is_damage_where_its_blocks_should_follow(void **state)
+static void test_several_holes_are_told_one_by_one(void **state)
 {
     (void)state;
     struct disk *disk = world_disk(1, 40);
     uint64_t starts[40];
-    uint32_t count = find_blocks(disk, SEGMENT_1, starts, 39);
+    uint32_t count = find_blocks(disk, SEGMENT_1, starts, 39), holes = 0;
+    for (uint32_t i = 0; i + 1 < count; i += 2, holes++) disk_flip_bit(disk, SEGMENT_1, starts[i] + 42, 1);
+    assert_true(holes >= 2);
+    struct world w = { .disk = disk };
+    assert_ok(world_open(&w));
+    assert_int_equal(w.recovered, 40);
+    assert_int_equal(w.lost, holes);
+    assert_int_equal(w.report.holes, holes);
+    for (uint32_t i = 0; i < holes; i++) {
+        assert_int_equal(w.report.hole[i].offset, starts[2 * i]);
+        assert_int_equal(w.report.hole[i].bytes, starts[2 * i + 1] - starts[2 * i]);
+    }
+    world_close(&w);
+    disk_free(disk);
+}
+
+static void test_missing_segment_is_a_hole_where_its_blocks_should_follow(void **state)
+{
+    (void)state;
+    struct disk *disk = world_disk(1, 40);
+    uint64_t starts[40];
+    uint32_t second = find_blocks(disk, SEGMENT_2, starts, 39), count = find_blocks(disk, SEGMENT_1, starts, 39);
     struct disk *without_first = disk_clone(disk, 1);
     disk_delete(disk, SEGMENT_2);
-    expect_damage(disk, SEGMENT_1, starts[count]);
+    expect_hole(disk, SEGMENT_1, starts[count], 40, second);
     disk_delete(without_first, SEGMENT_1);
-    expect_damage(without_first, SEGMENT_2, 0);
+    expect_hole(without_first, SEGMENT_2, 0, 40, count);
     disk_free(without_first);
     disk_free(disk);
 }
 
-static void test_segment_of_another_journal_or_place_is_damage(void **state)
+/* The power goes out during the nth operation of the opening, and of the one after it: what comes after that is always
+ * the same, and a torn tail stays a torn tail. */
+static void test_power_cut_at_any_operation_of_an_opening_with_a_hole_changes_nothing(void **state)
+{
+    (void)state;
+    uint64_t opened = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct world first = { .disk = disk_new(seed, 0) };
+        disk_cut_at(first.disk, 45 + seed);
+        assert_ok(world_open(&first));
+        assert_err(world_run(&first, 300, 4), ERR_IO);
+        uint64_t synced = first.synced, appended = first.appended;
+        world_close(&first);
+        disk_restart(first.disk);
+        uint64_t starts[40];
+        uint32_t count = find_blocks(first.disk, SEGMENT_1, starts, 39);
+        disk_flip_bit(first.disk, SEGMENT_1, starts[count / 2], 3);
+        for (uint64_t nth = 1; nth <= 8; nth++) {
+            struct world w = { .disk = disk_clone(first.disk, 100 * seed + nth) };
+            for (int round = 0; round < 2; round++) {
+                disk_cut_at(w.disk, nth);
+                opened += world_open(&w) == ERR_OK;
+                assert_false(w.was_strange);
+                world_close(&w);
+                disk_restart(w.disk);
+            }
+            assert_ok(world_open(&w));
+            assert_false(w.was_strange);
+            assert_in_range(w.recovered, synced, appended);
+            assert_int_equal(w.lost, 1);
+            assert_int_equal(w.report.holes, 1);
+            uint64_t shown = w.recovered;
+            assert_ok(world_run(&w, 30, 1));
+            world_close(&w);
+            disk_restart(w.disk);
+            assert_ok(world_open(&w));
+            assert_int_equal(w.recovered, shown + 30);
+            assert_int_equal(w.lost, 1);
+            assert_int_equal(w.report.holes, 1);
+            assert_int_equal(w.report.torn_bytes, 0);
+            world_close(&w);
+            disk_free(w.disk);
+        }
+        disk_free(first.disk);
+    }
+    assert_true(opened > 10);
+}
+
+static void test_journal_with_a_hole_opens_on_a_full_disk(void **state)
+{
+    (void)state;
+    struct world w = { .disk = world_disk(1, 40) };
+    uint64_t starts[40];
+    (void)find_blocks(w.disk, SEGMENT_1, starts, 39);
+    disk_flip_bit(w.disk, SEGMENT_1, starts[1], 3);
+    disk_set_capacity(w.disk, 1);
+    for (int round = 0; round < 3; round++) {
+        assert_ok(world_open(&w));
+        assert_true(journal_is_full(w.journal));
+        assert_int_equal(w.recovered, 40);
+        assert_int_equal(w.lost, 1);
+        world_close(&w);
+        disk_restart(w.disk);
+    }
+    disk_set_capacity(w.disk, 0);
+    assert_ok(world_open(&w));
+    assert_ok(world_run(&w, 30, 1));
+    world_close(&w);
+    disk_restart(w.disk);
+    assert_ok(world_open(&w));
+    assert_int_equal(w.recovered, 70);
+    assert_int_equal(w.lost, 1);
+    world_close(&w);
+    disk_free(w.disk);
+}
+
+static void test_segment_of_another_journal_or_place_is_refused(void **state)
 {
     (void)state;
     struct disk *disk = world_disk(1, 20);
     struct bytes second = disk_content(disk, SEGMENT_2);
     struct disk *moved = disk_clone(disk, 1);
     disk_put(moved, SEGMENT_1, second);
-    expect_damage(moved, SEGMENT_1, 0);
+    expect_refusal(moved, SEGMENT_1, ERR_CORRUPT);
     disk_free(moved);
 
     struct journal_options options = world_options(disk_new(2, 0));
@@ -348,7 +471,7 @@ static void test_segment_of_another_journal_or_place_is_damage(void **state)
     assert_ok(world_run(&other, 20, 1));
     world_close(&other);
     disk_put(other.disk, SEGMENT_2, second);
-    expect_damage(other.disk, SEGMENT_2, 0);
+    expect_refusal(other.disk, SEGMENT_2, ERR_CORRUPT);
     disk_free(other.disk);
     disk_free(disk);
 }
@@ -366,15 +489,12 @@ static void test_journal_of_a_later_version_is_left_alone(void **state)
     memcpy(newer + 64, &sum, sizeof sum);
     disk_put(disk, SEGMENT_1, bytes_of(newer, old.len));
     free(newer);
-    uint64_t digest = disk_digest(disk);
-    struct world w = { .disk = disk };
-    assert_err(world_open(&w), ERR_NEWER);
-    assert_string_equal(w.report.file, SEGMENT_1);
-    assert_true(disk_digest(disk) == digest);
+    expect_refusal(disk, SEGMENT_1, ERR_NEWER);
     disk_free(disk);
 }
 
-static void test_last_segment_cut_off_anywhere_gives_a_prefix(void **state)
+/* A crash never makes a segment shorter, so that something was lost is certain, even if no mark says what. */
+static void test_last_segment_cut_off_anywhere_gives_a_prefix_and_a_hole(void **state)
 {
     (void)state;
     struct disk *disk = world_disk(1, 6);
@@ -398,8 +518,7 @@ static void test_last_segment_cut_off_anywhere_gives_a_prefix(void **state)
         disk_truncate(cut.disk, SEGMENT_3, len);
         uint64_t whole = 0;
         while (whole < count && starts[whole + 1] <= len) whole++;
-        world_expect(&cut, 6 + whole, 6 + whole);
-        world_close(&cut);
+        expect_hole(cut.disk, SEGMENT_3, len < SEGMENT_HEAD_BYTES ? 0 : starts[whole], 6 + whole, 0);
         disk_free(cut.disk);
     }
     disk_free(disk);
@@ -408,7 +527,7 @@ static void test_last_segment_cut_off_anywhere_gives_a_prefix(void **state)
 /* --- Blocks in flight --- */
 
 /* Three blocks; zeroes the second, and says what a recovery makes of it. */
-static enum err lose_the_second(uint64_t syncs, uint64_t *ret_recovered)
+static void lose_the_second(uint64_t syncs, uint64_t recovered, uint64_t lost)
 {
     struct world w = { .disk = disk_new(1, 0) };
     assert_ok(world_open(&w));
@@ -422,29 +541,26 @@ static enum err lose_the_second(uint64_t syncs, uint64_t *ret_recovered)
     uint64_t starts[8];
     assert_int_equal(find_blocks(w.disk, SEGMENT_1, starts, 7), 3);
     struct bytes file = disk_content(w.disk, SEGMENT_1);
-    uint8_t *lost = malloc(file.len);
-    assert_non_null(lost);
-    memcpy(lost, file.ptr, file.len);
-    memset(lost + starts[1], 0, starts[2] - starts[1]);
-    disk_put(w.disk, SEGMENT_1, bytes_of(lost, file.len));
-    free(lost);
-    enum err err = world_open(&w);
+    uint8_t *bytes = malloc(file.len);
+    assert_non_null(bytes);
+    memcpy(bytes, file.ptr, file.len);
+    memset(bytes + starts[1], 0, starts[2] - starts[1]);
+    disk_put(w.disk, SEGMENT_1, bytes_of(bytes, file.len));
+    free(bytes);
+    assert_ok(world_open(&w));
     assert_false(w.was_strange);
-    *ret_recovered = w.recovered;
+    assert_int_equal(w.recovered, recovered);
+    assert_int_equal(w.lost, lost);
     world_close(&w);
     disk_free(w.disk);
-    return err;
 }
 
-static void test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_damage(void **state)
+static void test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_a_hole(void **state)
 {
     (void)state;
-    uint64_t recovered = 0;
-    assert_ok(lose_the_second(0, &recovered));
-    assert_int_equal(recovered, 1);
-    assert_ok(lose_the_second(1, &recovered));
-    assert_int_equal(recovered, 1);
-    assert_err(lose_the_second(2, &recovered), ERR_CORRUPT);
+    lose_the_second(0, 1, 0);
+    lose_the_second(1, 1, 0);
+    lose_the_second(2, 3, 1);
 }
 
 /* A rotation, and then a record that does not fit: the empty segment in between has nothing but a head, which must be
@@ -777,16 +893,19 @@ int main(void)
         cmocka_unit_test(test_error_at_any_operation_keeps_all_that_was_written),
         cmocka_unit_test(test_full_at_any_operation_loses_nothing_and_goes_on),
         cmocka_unit_test(test_failed_sync_is_made_good_by_the_recovery),
-        cmocka_unit_test(test_flipped_bit_before_a_synced_mark_is_damage),
+        cmocka_unit_test(test_flipped_bit_before_a_synced_mark_costs_that_block),
         cmocka_unit_test(test_flipped_bit_in_the_last_block_is_a_torn_tail),
         cmocka_unit_test(test_what_a_recovery_has_synced_is_promised_to_the_last_byte),
-        cmocka_unit_test(test_any_damage_in_a_segment_behind_which_there_is_another_is_damage),
-        cmocka_unit_test(test_missing_segment_is_damage_where_its_blocks_should_follow),
-        cmocka_unit_test(test_segment_of_another_journal_or_place_is_damage),
+        cmocka_unit_test(test_any_damage_in_a_segment_behind_which_there_is_another_is_a_hole),
+        cmocka_unit_test(test_missing_segment_is_a_hole_where_its_blocks_should_follow),
+        cmocka_unit_test(test_segment_of_another_journal_or_place_is_refused),
+        cmocka_unit_test(test_several_holes_are_told_one_by_one),
+        cmocka_unit_test(test_power_cut_at_any_operation_of_an_opening_with_a_hole_changes_nothing),
+        cmocka_unit_test(test_journal_with_a_hole_opens_on_a_full_disk),
         cmocka_unit_test(test_journal_of_a_later_version_is_left_alone),
-        cmocka_unit_test(test_last_segment_cut_off_anywhere_gives_a_prefix),
-        cmocka_unit_test(test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_damage),
         cmocka_unit_test(test_empty_segment_that_was_passed_over_keeps_its_head),
+        cmocka_unit_test(test_last_segment_cut_off_anywhere_gives_a_prefix_and_a_hole),
+        cmocka_unit_test(test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_a_hole),
         cmocka_unit_test(test_sync_elsewhere_while_the_journal_rotates),
         cmocka_unit_test(test_full_disk_takes_what_fits_and_goes_on_when_there_is_room),
         cmocka_unit_test(test_journal_opens_on_a_full_disk),

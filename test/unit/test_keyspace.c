@@ -448,9 +448,51 @@ static void test_a_counter_with_a_short_name_costs_at_most_46_bytes(void **state
 
 #define story(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* However small its bound, a commit takes everything; its blocks are sound, follow each other, and are bounded. */
+static void test_a_commit_is_cut_into_blocks(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    assert_ok(fixture_new(16, f));
+    char name[600];
+    memset(name, 'n', sizeof name);
+    for (int i = 0; i < 300; i++) {
+        snprintf(name + 500, sizeof name - 500, "%d", i);
+        assert_int_equal(add(f, name, i).commit, 1);
+    }
+    struct commit c = { .number = 1, .seq_first = 1, .batch = { .block_bytes_max = 20000 } };
+    struct block_head head = { .kind = BLOCK_DELTA, .replica = fixture_id(OWN), .from = 0 };
+    block_begin(&c.block, &c.out, &head);
+    assert_ok(commit_take_again(f, &c));
+    assert_int_equal(c.batch.count, 300);
+    assert_in_range(c.batch.blocks_count, 4, 8);
+    uint64_t seq = 0;
+    uint32_t entries = 0;
+    for (uint32_t i = 0; i <= c.batch.blocks_count; i++) {
+        size_t from = i > 0 ? c.batch.blocks[i - 1] : 0;
+        size_t to = i < c.batch.blocks_count ? c.batch.blocks[i] : c.out.len;
+        struct bytes bytes = bytes_of(c.out.ptr + from, to - from);
+        struct block_reader reader;
+        assert_true(bytes.len < 20000 + 60 * 600);
+        assert_ok(block_check(bytes));
+        assert_ok(block_open(&reader, bytes));
+        assert_int_equal(reader.head.from, seq);
+        seq = reader.head.to;
+        entries += reader.head.count;
+    }
+    assert_int_equal(seq, 300);
+    assert_int_equal(entries, 300);
+    commit_publish(f, &c);
+    assert_false(keyspace_is_dirty(f->keyspace));
+    assert_int_equal(get(f, name).commit, 0);
+    assert_int_equal(add(f, name, 1).commit, 2);
+    fixture_release(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_commit_is_cut_into_blocks),
         story(test_increment_is_seen_at_once_and_waits_for_its_commit),
         story(test_a_thousand_changes_are_one_entry_of_the_block),
         story(test_nothing_dirty_leaves_the_commit_empty_but_raises_its_number),

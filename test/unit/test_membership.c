@@ -33,9 +33,9 @@ static void rig_release(struct rig *r)
 static uint32_t add(struct rig *r, const char *name, uint64_t now_ms)
 {
     uint32_t member;
-    bool is_new;
-    assert_ok(membership_add(&r->m, bytes_of_text(name), now_ms, &member, &is_new));
-    assert_true(is_new);
+    enum news news;
+    assert_ok(membership_merge(&r->m, bytes_of_text(name), (struct standing){ 0 }, now_ms, &member, &news));
+    assert_int_equal(news, NEWS_NEW);
     return member;
 }
 
@@ -434,16 +434,16 @@ static void test_too_many_members_and_contacts_are_refused(void **state)
         assert_err(membership_contact(&r.m, bytes_of_text("s:1"), CONTACT_STRANGER, START), ERR_TOO_LONG);
     }
     uint32_t member;
-    bool is_new;
+    enum news news;
     for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
         snprintf(name, sizeof name, "m%u:1", i);
         assert_int_equal(add(&r, name, START), i);
     }
-    assert_err(membership_add(&r.m, bytes_of_text("x:1"), START, &member, &is_new), ERR_TOO_LONG);
+    assert_err(membership_admit(&r.m, bytes_of_text("x:1"), START, &member, &news), ERR_TOO_LONG);
     assert_err(membership_contact(&r.m, bytes_of_text("x:1"), CONTACT_SEED, START), ERR_TOO_LONG);
-    assert_ok(membership_add(&r.m, bytes_of_text("m77:1"), START, &member, &is_new)); /* who is there is found */
+    assert_ok(membership_admit(&r.m, bytes_of_text("m77:1"), START, &member, &news)); /* who is there is found */
     assert_int_equal(member, 77);
-    assert_false(is_new);
+    assert_int_equal(news, NEWS_NONE);
     rig_release(&r);
 }
 
@@ -456,9 +456,9 @@ static enum err story_of_growth(void *context)
     char name[32];
     for (int i = 0; err == ERR_OK && i < 20; i++) {
         uint32_t member, before = r.m.members_count;
-        bool is_new;
+        enum news news;
         snprintf(name, sizeof name, "m%d:1", i);
-        err = membership_add(&r.m, bytes_of_text(name), START, &member, &is_new);
+        err = membership_merge(&r.m, bytes_of_text(name), (struct standing){ 0 }, START, &member, &news);
         assert_int_equal(r.m.members_count, before + (err == ERR_OK));
     }
     rig_release(&r);

@@ -19,7 +19,7 @@ static void test_ten_thousand_names_are_taken_and_no_more(void **state)
         struct buffer body = { 0 };
         for (int i = 0; i < 1000; i++) {
             int len = snprintf(name, sizeof name, "made-up-%d:1", frame * 1000 + i);
-            member_put(&body, &(struct member_item){ bytes_of(name, (size_t)len), { { 0 } } });
+            member_put(&body, &(struct member_item){ .node = bytes_of(name, (size_t)len) });
         }
         assert_ok(lone_say_buffer(&s->w, l, FRAME_MEMBERS, &body));
         assert_ok(lone_say(&s->w, s->good, FRAME_PING, bytes_of("12345678", 8)));
@@ -48,7 +48,7 @@ static void test_huge_wants_are_answered_once(void **state)
     assert_ok(say_block(s, l, 3, 0, 10));
     struct buffer body = { 0 };
     for (uint32_t i = 0; i < FRAME_BODY_BYTES_MAX / WANT_BYTES; i++) {
-        struct want want = { peer_id((uint8_t)(i % 4)), i % 3 == 0 ? UINT64_MAX - i : i % 7 };
+        struct want want = { .replica = peer_id((uint8_t)(i % 4)), .from = i % 3 == 0 ? UINT64_MAX - i : i % 7 };
         if (i % 5 == 0) want.replica.bytes[9] = (uint8_t)i; /* nobody's */
         want_put(&body, &want);
     }

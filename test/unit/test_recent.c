@@ -24,7 +24,7 @@ static const char *delta(struct fixture *f, const struct recent *r, uint64_t fro
 {
     static char text[4096];
     struct buffer out = { 0 };
-    struct recent_request request = { f->keyspace, f->replicas, THEIRS, 77, from, goal };
+    struct recent_request request = { f->keyspace, f->replicas, THEIRS, from, goal };
     assert_ok(recent_write_delta(r, &request, &out, ret_to));
     assert_ok(block_check(buffer_view(&out)));
     struct block_reader reader;
@@ -32,7 +32,10 @@ static const char *delta(struct fixture *f, const struct recent *r, uint64_t fro
     struct entry entry;
     assert_ok(block_open(&reader, buffer_view(&out)));
     assert_int_equal(reader.head.kind, BLOCK_DELTA);
-    assert_int_equal(reader.head.nonce, 77);
+    const struct trail *trail = replicas_trail(f->replicas, THEIRS);
+    assert_true(reader.head.nonce == trail_nonce_at(trail, from + 1) &&
+                reader.head.base == trail_nonce_at(trail, from));
+    assert_true(reader.head.firm == trail->firm);
     assert_int_equal(reader.head.from, from);
     assert_int_equal(reader.head.to, *ret_to);
     struct id128 id = fixture_id(THEIRS);
@@ -119,6 +122,43 @@ static void test_a_cut_delta_goes_as_far_as_its_last_entry(void **state)
     fixture_release(&f);
 }
 
+static void boot_begins(struct fixture *f, uint64_t start, uint64_t nonce)
+{
+    assert_ok(trail_extend(replicas_trail(f->replicas, THEIRS), start, nonce));
+}
+
+/* A delta is what one boot wrote, so that (seq, nonce) says which history it goes on from. */
+static void test_a_delta_ends_where_another_boot_begins(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct recent r;
+    uint64_t to;
+    assert_ok(fixture_new(2, &f));
+    recent_init(&r, CAP, 0);
+    boot_begins(&f, 0, 70);
+    note(&f, &r, "a", 1);
+    note(&f, &r, "b", 3);
+    boot_begins(&f, 3, 71);
+    note(&f, &r, "c", 4);
+    boot_begins(&f, 4, 72); /* its only entry is written anew by the next */
+    note(&f, &r, "d", 5);
+    boot_begins(&f, 5, 73);
+    note(&f, &r, "d", 6);
+    trail_set_firm(replicas_trail(f.replicas, THEIRS), 4);
+    assert_string_equal(delta(&f, &r, 0, 1000, &to), "a@1 b@3");
+    assert_int_equal(to, 3);
+    assert_string_equal(delta(&f, &r, 2, 1000, &to), "b@3");
+    assert_string_equal(delta(&f, &r, 3, 1000, &to), "c@4");
+    assert_int_equal(to, 4);
+    assert_string_equal(delta(&f, &r, 4, 1000, &to), "");
+    assert_int_equal(to, 5);
+    assert_string_equal(delta(&f, &r, 5, 1000, &to), "d@6");
+    assert_int_equal(to, 6);
+    recent_release(&r);
+    fixture_release(&f);
+}
+
 static void test_the_oldest_places_are_forgotten_and_the_floor_tells(void **state)
 {
     (void)state;
@@ -187,7 +227,7 @@ struct receiver {
 static void receive(struct fixture *f, const struct recent *r, struct receiver *to, uint32_t goal)
 {
     struct buffer out = { 0 };
-    struct recent_request request = { f->keyspace, f->replicas, THEIRS, 1, to->known, goal };
+    struct recent_request request = { f->keyspace, f->replicas, THEIRS, to->known, goal };
     uint64_t reaches;
     assert_ok(recent_write_delta(r, &request, &out, &reaches));
     assert_true(reaches > to->known); /* it gets on */
@@ -236,6 +276,7 @@ static void wander(uint64_t seed)
         } else if (dice == 6) {
             seq += random_below(&random, 4);
             recent_raise(&r, seq);
+            if (step % 4 == 0) boot_begins(&f, seq, 1 + (uint64_t)step);
         } else if (to->known >= r.floor && to->known < r.top) {
             receive(&f, &r, to, (uint32_t)random_below(&random, 300));
         } else if (to->known < r.floor) { /* a sweep */
@@ -272,7 +313,7 @@ static enum err story_of_a_delta(void *context)
     if (err == ERR_OK) {
         r.top = 1; /* its place is not the matter here */
         struct buffer out = { 0 };
-        struct recent_request request = { f.keyspace, f.replicas, THEIRS, 1, 0, 100 };
+        struct recent_request request = { f.keyspace, f.replicas, THEIRS, 0, 100 };
         uint64_t to = 99;
         err = recent_write_delta(&r, &request, &out, &to);
         assert_int_equal(to, err == ERR_OK ? 1 : 99);
@@ -297,7 +338,7 @@ static void ask_below_the_floor(void *context)
     recent_raise(&r, 20);
     struct buffer out = { 0 };
     uint64_t to;
-    struct recent_request request = { f->keyspace, f->replicas, THEIRS, 1, 9, 100 };
+    struct recent_request request = { f->keyspace, f->replicas, THEIRS, 9, 100 };
     if (recent_write_delta(&r, &request, &out, &to) == ERR_OK) buffer_release(&out);
 }
 
@@ -316,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_a_delta_holds_what_came_after_from),
         cmocka_unit_test(test_only_the_newest_entry_of_a_counter_is_sent),
         cmocka_unit_test(test_a_cut_delta_goes_as_far_as_its_last_entry),
+        cmocka_unit_test(test_a_delta_ends_where_another_boot_begins),
         cmocka_unit_test(test_the_oldest_places_are_forgotten_and_the_floor_tells),
         cmocka_unit_test(test_without_memory_it_forgets_instead),
         cmocka_unit_test(test_whoever_takes_deltas_from_where_it_is_holds_everything_live),

@@ -184,6 +184,14 @@ static const struct conversation administering[] = {
       SAYS("*1\r\n$14\r\nlocalhost:8001\r\n*1\r\n$14\r\nlocalhost:8001\r\n"
            "-ERR 'x' is not an address, host:port is expected\r\n"),
       false },
+    { "forget and leave",
+      SAYS("QUIPU.FORGET localhost:8002\r\nquipu.leave\r\nINCR a\r\nQUIPU.FORGET\r\n"
+           "CLIENT REPLY SKIP\r\nQUIPU.LEAVE\r\nQUIPU.LEAVE x\r\nQUIT\r\nPING\r\n"),
+      SAYS("+OK\r\n+OK\r\n:1\r\n-ERR wrong number of arguments for 'quipu.forget' command\r\n"
+           "-ERR wrong number of arguments for 'quipu.leave' command\r\n+OK\r\n"),
+      true },
+    { "broken behind an order", SAYS("QUIPU.FORGET x:1\r\n*1\r\n+\r\n"),
+      SAYS("+OK\r\n-ERR Protocol error: expected '$', got '+'\r\n"), true },
 };
 
 /* Sends a conversation in pieces: `cut` bytes first, then `step` bytes at a time, each time flush against an unmapped
@@ -288,6 +296,76 @@ static void assert_answer(struct talk *t, const char *input, const char *expecte
     struct bytes answer = ask(t, bytes_of_text(input));
     if (bytes_equal(answer, bytes_of_text(expected))) return;
     fail_msg("\"%s\" was answered \"%.*s\"", input, (int)answer.len, (const char *)answer.ptr);
+}
+
+/* --- Orders --- */
+
+static uint32_t woken;
+
+static void note_wake(void *context)
+{
+    (void)context;
+    woken++;
+}
+
+/* One call of feed with what is left of input; adds to the answer. */
+static struct session_result feed_rest(struct talk *t, struct bytes *input)
+{
+    static const uint8_t nothing[1];
+    struct session_result result;
+    resp_session_feed(t->s, input->len > 0 ? *input : bytes_of(nothing, 0), &t->o.out, &result);
+    *input = bytes_of(input->ptr + result.consumed, input->len - result.consumed);
+    return result;
+}
+
+static void expect_out(struct talk *t, const char *expected)
+{
+    assert_true(bytes_equal(buffer_view(&t->o.out), bytes_of_text(expected)));
+}
+
+static void test_what_is_behind_an_order_waits_for_its_reply(void **state)
+{
+    (void)state;
+    struct talk *t = talk_new();
+    struct bytes input = bytes_of_text("INCR a\r\nQUIPU.FORGET x:1\r\nINCR a\r\nQUIPU.LEAVE\r\n");
+    t->f.orders.waits = true;
+    woken = 0;
+    resp_session_set_wake(t->s, note_wake, NULL);
+    assert_true(feed_rest(t, &input).wait);
+    expect_out(t, ":1\r\n");
+    assert_int_equal(t->f.orders.kind, ORDER_FORGET);
+    assert_string_equal(t->f.orders.name, "x:1");
+    struct session_result early = feed_rest(t, &input);
+    assert_true(early.wait && early.consumed == 0 && !early.close);
+    t->f.orders.done(t->f.orders.context, ORDER_RESULT_HEARD);
+    assert_int_equal(woken, 1);
+    assert_true(feed_rest(t, &input).wait); /* for the second */
+    expect_out(t, ":1\r\n-ERR this member is heard right now; stop it first, or use leave on it\r\n:2\r\n");
+    assert_int_equal(t->f.orders.kind, ORDER_LEAVE);
+    assert_int_equal(input.len, 0);
+    buffer_clear(&t->o.out);
+    t->f.orders.done(t->f.orders.context, ORDER_RESULT_DONE);
+    assert_false(feed_rest(t, &input).wait); /* nothing is there but the reply */
+    expect_out(t, "+OK\r\n");
+    talk_free(t);
+}
+
+static void test_nobody_waits_for_an_order_whose_client_has_gone(void **state)
+{
+    (void)state;
+    struct talk *t = talk_new();
+    struct bytes input =
+        bytes_of_text("CLIENT REPLY OFF\r\nQUIPU.FORGET x:1\r\nCLIENT REPLY ON\r\nQUIPU.FORGET y:1\r\n");
+    t->f.orders.waits = true;
+    assert_true(feed_rest(t, &input).wait);
+    t->f.orders.done(t->f.orders.context, ORDER_RESULT_UNKNOWN);
+    assert_true(feed_rest(t, &input).wait);
+    expect_out(t, "+OK\r\n"); /* of REPLY ON: nobody wanted the other */
+    uint32_t cancelled = t->f.orders.cancelled;
+    resp_session_free(t->s);
+    t->s = NULL;
+    assert_int_equal(t->f.orders.cancelled, cancelled + 1);
+    talk_free(t);
 }
 
 /* --- Limits --- */
@@ -648,6 +726,8 @@ int main(void)
         cmocka_unit_test(test_counters_answer_as_redis_does),
         cmocka_unit_test(test_clients_connect_as_they_are_used_to),
         cmocka_unit_test(test_a_node_is_administered_as_redis_is),
+        cmocka_unit_test(test_what_is_behind_an_order_waits_for_its_reply),
+        cmocka_unit_test(test_nobody_waits_for_an_order_whose_client_has_gone),
         cmocka_unit_test(test_a_line_may_be_64_kib_long_and_no_longer),
         cmocka_unit_test(test_an_argument_of_1_mib_comes_byte_by_byte_in_linear_time),
         cmocka_unit_test(test_a_command_of_65536_arguments_comes_byte_by_byte),

@@ -100,6 +100,7 @@ static void *http_client(void *unused)
     static const char request[] = "POST /v1/counters/c/increment HTTP/1.1\r\nHost: localhost\r\n"
                                   "Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"delta\":1}";
     static const char others[] = "GET /v1/verify HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                                 "DELETE /v1/cluster/members/nobody HTTP/1.1\r\nHost: localhost\r\n\r\n"
                                  "GET /v1/cluster HTTP/1.1\r\nHost: localhost\r\n\r\n";
     int fd = client_connect();
     for (uint32_t i = 0; fd >= 0 && !atomic_load(&world.is_over); i++) {
@@ -109,7 +110,7 @@ static void *http_client(void *unused)
         ssize_t got = recv(fd, text, sizeof text - 1, 0);
         if (got <= 0 || strncmp(text, "HTTP/1.1 200", 12) != 0) break;
         atomic_fetch_add(&world.answered, 1);
-        if (i % 16 == 0 && (!send_all(fd, others) || count_marks(fd, '{', 4, '!') < 4)) break;
+        if (i % 16 == 0 && (!send_all(fd, others) || count_marks(fd, '{', 5, '!') < 5)) break;
     }
     if (fd >= 0) close(fd);
     return unused;

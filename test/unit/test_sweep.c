@@ -51,6 +51,10 @@ static void take_block(struct transfer *t, struct bytes block)
     assert_in_range(replica, 1, REPLICAS);
     assert_int_equal(reader.head.kind, BLOCK_DELTA);
     assert_int_equal(reader.head.from, t->last[replica].to);
+    const struct trail *trail = replicas_trail(t->server.replicas, replica);
+    assert_true(reader.head.nonce == trail_nonce_at(trail, reader.head.from + 1));
+    assert_true(reader.head.to <= trail_end_after(trail, reader.head.from));
+    assert_true(reader.head.base == trail_nonce_at(trail, reader.head.from) && reader.head.firm == trail->firm);
     t->last[replica] = reader.head;
     t->blocks++;
     while ((err = block_next(&reader, t->receiver.replicas, &name, &entry)) == ERR_OK) {
@@ -105,6 +109,11 @@ static void fill(struct transfer *t, uint32_t replica, uint64_t seq_to)
     }
 }
 
+static void boot_begins(struct transfer *t, uint32_t replica, uint64_t start, uint64_t nonce)
+{
+    assert_ok(trail_extend(replicas_trail(t->server.replicas, replica), start, nonce));
+}
+
 static void test_each_replica_goes_out_in_order_up_to_what_is_wanted(void **state)
 {
     (void)state;
@@ -112,7 +121,9 @@ static void test_each_replica_goes_out_in_order_up_to_what_is_wanted(void **stat
     transfer_init(&t);
     fill(&t, THEIRS, NAMES);
     fill(&t, OTHERS, 100);
-    struct sweep_want wants[] = { { THEIRS, 50, NAMES, 72 }, { OTHERS, 0, 90, 73 } };
+    boot_begins(&t, THEIRS, 0, 70 + THEIRS);
+    boot_begins(&t, OTHERS, 0, 70 + OTHERS);
+    struct sweep_want wants[] = { { THEIRS, 50, NAMES }, { OTHERS, 0, 90 } };
     serve(&t, wants, 2);
     while (!walk(&t, 16)) continue;
     assert_true(sweep_is_pending(t.sweep, THEIRS) && sweep_is_pending(t.sweep, OTHERS));
@@ -128,7 +139,7 @@ static void test_each_replica_goes_out_in_order_up_to_what_is_wanted(void **stat
     assert_false(sweep_is_pending(t.sweep, THEIRS) || sweep_is_pending(t.sweep, OTHERS));
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(t.last[wants[i].replica].to, wants[i].to);
-        assert_int_equal(t.last[wants[i].replica].nonce, wants[i].nonce);
+        assert_int_equal(t.last[wants[i].replica].nonce, 70 + wants[i].replica);
     }
     assert_int_equal(get(&t.receiver, "c200").value, 201);
     assert_int_equal(get(&t.receiver, "c70").value, 71 + 71);
@@ -137,12 +148,35 @@ static void test_each_replica_goes_out_in_order_up_to_what_is_wanted(void **stat
     transfer_release(&t);
 }
 
+/* Also one of which nothing lives any more. */
+static void test_there_is_a_block_for_each_boot(void **state)
+{
+    (void)state;
+    struct transfer t;
+    transfer_init(&t);
+    fill(&t, THEIRS, 100);
+    const uint64_t starts[] = { 0, 40, 100, 105, 110 };
+    for (uint32_t i = 0; i < 5; i++) boot_begins(&t, THEIRS, starts[i], 70 + i);
+    trail_set_firm(replicas_trail(t.server.replicas, THEIRS), 41);
+    join(&t.server, THEIRS, "c7", 107, 8);
+    serve(&t, &(struct sweep_want){ THEIRS, 20, 107 }, 1);
+    while (!walk(&t, 16)) continue;
+    const uint64_t ends[] = { 40, 100, 105, 107 };
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_true(send_one(&t, 1 << 20) == (i == 3));
+        assert_int_equal(t.last[THEIRS].to, ends[i]);
+        assert_int_equal(t.last[THEIRS].nonce, 70 + i);
+    }
+    assert_int_equal(get(&t.receiver, "c7").value, 8);
+    transfer_release(&t);
+}
+
 static void test_nothing_to_send_is_still_a_claim(void **state)
 {
     (void)state;
     struct transfer t;
     transfer_init(&t);
-    serve(&t, &(struct sweep_want){ THEIRS, 3, 9, 1 }, 1);
+    serve(&t, &(struct sweep_want){ THEIRS, 3, 9 }, 1);
     while (!walk(&t, 100)) continue;
     assert_true(send_one(&t, 1000));
     assert_int_equal(t.blocks, 1);
@@ -194,7 +228,7 @@ static void test_what_moves_on_is_above_the_claim_and_every_block_holds_by_itsel
         for (uint32_t i = 0; i < NAMES; i++) o.live[i] = i + 1;
         join(&t.receiver, THEIRS, "c0", 1, 1); /* an older state that the receiver has */
         check_never_less(&t);
-        serve(&t, &(struct sweep_want){ THEIRS, 1, NAMES, 7 }, 1);
+        serve(&t, &(struct sweep_want){ THEIRS, 1, NAMES }, 1);
         while (!walk(&t, 1 + (uint32_t)random_below(&o.random, 100))) owner_writes(&t, &o, 15);
         for (bool done = false; !done;) {
             owner_writes(&t, &o, 5);
@@ -222,7 +256,7 @@ static void test_what_was_broken_off_goes_on_where_it_stopped(void **state)
     uint64_t reached = 0;
     uint32_t sweeps = 0;
     for (bool done = false; !done; sweeps++) {
-        serve(&t, &(struct sweep_want){ THEIRS, reached, NAMES, 7 }, 1);
+        serve(&t, &(struct sweep_want){ THEIRS, reached, NAMES }, 1);
         while (!walk(&t, 100)) continue;
         for (int i = 0; i < 3 && !done; i++) done = send_one(&t, 500);
         assert_true(t.last[THEIRS].to > reached);
@@ -258,7 +292,7 @@ static void test_many_runs_are_merged(void **state)
         name_of(i, name);
         join(&t.server, THEIRS, name, seqs[i], 1);
     }
-    serve(&t, &(struct sweep_want){ THEIRS, 0, 20000, 7 }, 1);
+    serve(&t, &(struct sweep_want){ THEIRS, 0, 20000 }, 1);
     while (!walk(&t, 1000)) continue;
     uint32_t entries = 0;
     for (bool done = false; !done; entries += t.last[THEIRS].count) done = send_one(&t, 5000);
@@ -274,7 +308,7 @@ static void test_every_replica_may_be_wanted_at_once(void **state)
     transfer_init(&t);
     struct sweep_want *wants = calloc(REPLICAS_MAX, sizeof *wants);
     assert_non_null(wants);
-    for (uint32_t i = 0; i < REPLICAS_MAX; i++) wants[i] = (struct sweep_want){ i + 1, 0, 1, 1 };
+    for (uint32_t i = 0; i < REPLICAS_MAX; i++) wants[i] = (struct sweep_want){ i + 1, 0, 1 };
     assert_ok(sweep_new(t.server.keyspace, t.server.replicas, wants, REPLICAS_MAX, &t.sweep));
     assert_true(sweep_is_pending(t.sweep, 1) && sweep_is_pending(t.sweep, REPLICAS_MAX));
     while (!walk(&t, 1000)) continue;
@@ -286,7 +320,7 @@ static enum err story_of_a_sweep(void *context)
 {
     struct transfer *t = context;
     struct sweep *s = NULL;
-    struct sweep_want want = { THEIRS, 0, NAMES, 1 };
+    struct sweep_want want = { THEIRS, 0, NAMES };
     enum err err = sweep_new(t->server.keyspace, t->server.replicas, &want, 1, &s);
     for (bool walked = false; err == ERR_OK && !walked;) err = sweep_walk(s, 100, &walked);
     for (bool done = false; err == ERR_OK && !done;) {
@@ -312,6 +346,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_replica_goes_out_in_order_up_to_what_is_wanted),
+        cmocka_unit_test(test_there_is_a_block_for_each_boot),
         cmocka_unit_test(test_nothing_to_send_is_still_a_claim),
         cmocka_unit_test(test_what_moves_on_is_above_the_claim_and_every_block_holds_by_itself),
         cmocka_unit_test(test_what_was_broken_off_goes_on_where_it_stopped),
