@@ -127,10 +127,9 @@ uint64_t *ledger_held(struct ledger *l, uint32_t line, uint32_t counter);
 /* oracle_rest.c: the cluster at rest */
 #define PROBLEM_BYTES 320u
 bool oracle_is_at_rest(struct sim *s, char problem[PROBLEM_BYTES]);
-/* A sum over names, values and entries, in any order; counters that are torn are left out if s is given. */
+/* A sum over names, values and entries, in any order. */
 struct replicas;
 struct entries_sum {
-    struct sim *s;
     const struct replicas *replicas;
     uint64_t sum;
 };

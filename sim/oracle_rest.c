@@ -20,36 +20,6 @@ static bool is_idle(struct sim *s, uint32_t node)
            !m->write_scheduled && !m->sync_scheduled && m->written == m->appended;
 }
 
-/* A counter whose owner wrote it again beyond what anybody here knows of that owner. A delta leaves out what its sender
- * has superseded, so two nodes with one claim can hold different versions of it, or one none, until the owner is back:
- * equal vectors do not mean equal entries then. The core knows no way out yet (docs/BUGS_FOUND.md, s3); a torn
- * counter is not compared. */
-static bool is_torn(const struct sim *s, uint32_t counter)
-{
-    return counter < s->torn_cap && s->torn[counter];
-}
-
-static bool owner_takes_part(const struct sim *s, uint32_t line)
-{
-    const struct line *l = &s->registry.lines[line];
-    return l->owner == UINT32_MAX ||
-           (takes_part(sim_machine(s, l->owner)) && sim_machine(s, l->owner)->ledger.own == line);
-}
-
-static void find_torn(struct sim *s, uint32_t first)
-{
-    const struct ledger *ledger = &sim_machine(s, first)->ledger;
-    if (s->options.unchecked) return; /* what is truly behind is not known; then all take part, or nobody asks */
-    s->torn = sim_grow(s->torn, &s->torn_cap, s->registry.fates_count, sizeof *s->torn);
-    memset(s->torn, 0, s->torn_cap);
-    for (uint32_t line = 1; line < s->registry.lines_count; line++) {
-        const struct line *l = &s->registry.lines[line];
-        if (owner_takes_part(s, line)) continue;
-        uint64_t known = line < ledger->lines_cap ? ledger->claimed[line] : 0;
-        for (uint64_t seq = known + 1; seq <= l->synced; seq++) s->torn[line_entry_at(l, seq)->counter] = 1;
-    }
-}
-
 static bool vectors_agree(struct sim *s, uint32_t first, char problem[PROBLEM_BYTES])
 {
     const struct view *a = sim_view(s, first);
@@ -88,7 +58,6 @@ static bool values_agree(struct sim *s, uint32_t first, char problem[PROBLEM_BYT
     for (uint32_t c = 0; c < s->registry.fates_count; c++) {
         const struct fate *f = &s->registry.fates[c];
         int64_t shown = sim_value(s, first, f->name);
-        if (is_torn(s, c)) continue;
         if (all && !value_allowed(f, shown)) {
             snprintf(problem, PROBLEM_BYTES, "n%u shows %.99s as %lld; answered %lld, never answered %lld to %lld",
                      first, f->name, (long long)shown, (long long)f->answered, (long long)f->maybe_min,
@@ -116,9 +85,7 @@ bool oracle_is_at_rest(struct sim *s, char problem[PROBLEM_BYTES])
         return false;
     }
     if (first == UINT32_MAX) return true;
-    if (!vectors_agree(s, first, problem)) return false;
-    find_torn(s, first);
-    return values_agree(s, first, problem);
+    return vectors_agree(s, first, problem) && values_agree(s, first, problem);
 }
 
 /* --- once it is at rest --- */
@@ -126,7 +93,6 @@ bool oracle_is_at_rest(struct sim *s, char problem[PROBLEM_BYTES])
 void entries_sum_visit(void *context, const struct visit *visit)
 {
     struct entries_sum *p = context;
-    if (p->s && is_torn(p->s, registry_counter(&p->s->registry, visit->name))) return;
     uint64_t name = XXH3_64bits(visit->name.ptr, visit->name.len);
     uint64_t value[] = { name, (uint64_t)visit->value, visit->exists };
     p->sum += XXH3_64bits(value, sizeof value);
@@ -142,7 +108,7 @@ void entries_sum_visit(void *context, const struct visit *visit)
 static uint64_t picture_of(struct sim *s, uint32_t node)
 {
     struct node *n = sim_machine(s, node)->node;
-    struct entries_sum p = { .s = s, .replicas = node_replicas(n) };
+    struct entries_sum p = { .replicas = node_replicas(n) };
     struct walk walk = { 0 };
     while (keyspace_walk(node_keyspace(n), &walk, 1024, entries_sum_visit, &p)) continue;
     return p.sum;

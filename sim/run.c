@@ -127,22 +127,32 @@ static void planned(void *context, uint32_t what, uint32_t node)
 
 /* --- healing --- */
 
-/* A node that takes part knows all others that do, as an operator would see to. */
+static bool takes_part(struct sim *s, uint32_t node)
+{
+    return sim_is_up(s, node) && !sim_machine(s, node)->outside;
+}
+
+static bool is_known(struct sim *s, uint32_t node, uint32_t other)
+{
+    bool known = false;
+    const struct view *view = sim_view(s, node);
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        const struct view_member *m = &view->members[i];
+        known |= strcmp(m->node, sim_machine(s, other)->name) == 0 && m->state != MEMBER_LEFT;
+    }
+    view_drop(view);
+    return known;
+}
+
+/* Whom a node that takes part never met, or was told to forget, it is told of, as an operator would see to. */
 static void introduce(struct run *r)
 {
     struct sim *s = r->sim;
     for (uint32_t a = 0; a < s->options.nodes; a++) {
-        if (!sim_machine(s, a)->up || sim_machine(s, a)->outside) continue;
-        const struct view *view = sim_view(s, a);
-        uint32_t first = UINT32_MAX;
-        for (uint32_t b = 0; b < s->options.nodes && first == UINT32_MAX; b++) {
-            if (b != a && sim_machine(s, b)->up && !sim_machine(s, b)->outside) first = b;
+        for (uint32_t b = 0; b < s->options.nodes; b++) {
+            if (a == b || !takes_part(s, a) || !takes_part(s, b) || is_known(s, a, b)) continue;
+            sim_seed(s, a, sim_machine(s, b)->name);
         }
-        bool knows = first == UINT32_MAX;
-        for (uint32_t i = 0; !knows && i < view->members_count; i++)
-            knows = strcmp(view->members[i].node, sim_machine(s, first)->name) == 0;
-        view_drop(view);
-        if (!knows) sim_seed(s, a, sim_machine(s, first)->name);
     }
 }
 

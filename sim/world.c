@@ -354,6 +354,5 @@ void sim_free(struct sim *s)
     registry_release(&s->registry);
     schedule_release(&s->schedule);
     free(s->machines);
-    free(s->torn);
     free(s);
 }

@@ -77,8 +77,6 @@ struct sim {
     bool lossy;                 /* answered increments may be lost by right: a disk was, or power under `async` */
     uint32_t audit_next;
     const struct shared *frame_checked; /* in this step: the same one goes to several peers */
-    uint8_t *torn;                      /* by counter; oracle_rest.c */
-    uint32_t torn_cap;
     struct tally *tally, tally_own;
     sim_listener *listener;
     void *listener_context;

@@ -51,10 +51,42 @@ enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes b
         d->claims[replica].known = item.known;
         d->claims[replica].durable = item.durable;
         d->claims[replica].nonce = item.nonce;
+        d->claims[replica].print = item.print;
         d->claims[replica].gone = false;
     }
     d->heard_whole = true;
     return ERR_OK;
+}
+
+struct digest_item digest_item_of(const struct replicas *replicas, uint32_t replica)
+{
+    const struct known *known = replicas_known(replicas, replica);
+    const struct trail *trail = replicas_trail(replicas, replica);
+    return (struct digest_item){
+        .replica = *replicas_id(replicas, replica),
+        .known = known->known,
+        .durable = known->durable,
+        .nonce = known->nonce,
+        /* Nothing is known of a boot that has not written. */
+        .firm = trail->firm < known->known ? trail->firm : known->known,
+        .pledged = trail->pledged < known->known ? trail->pledged : known->known,
+        .print = known->print,
+    };
+}
+
+static bool is_told(const struct claim *claim, const struct digest_item *item)
+{
+    return item->known == claim->told_known && item->durable == claim->told_durable &&
+           item->firm == claim->told_firm && item->pledged == claim->told_pledged && item->print == claim->told_print;
+}
+
+static void note_told(struct claim *claim, const struct digest_item *item)
+{
+    claim->told_known = item->known;
+    claim->told_durable = item->durable;
+    claim->told_firm = item->firm;
+    claim->told_pledged = item->pledged;
+    claim->told_print = item->print;
 }
 
 enum err digest_tell(struct digest *d, const struct replicas *replicas, uint32_t only, struct buffer *out,
@@ -68,20 +100,10 @@ enum err digest_tell(struct digest *d, const struct replicas *replicas, uint32_t
     uint32_t last = only == REPLICA_NONE ? replicas_end : only + 1;
     REQUIRE(d->told_whole || only == REPLICA_NONE);
     for (uint32_t i = first; i < last; i++) {
-        const struct known *known = replicas_known(replicas, i);
-        struct claim *claim = &d->claims[i];
-        const struct trail *trail = replicas_trail(replicas, i);
-        /* Nothing is known of a boot that has not written. */
-        uint64_t firm = trail->firm < known->known ? trail->firm : known->known;
-        uint64_t pledged = trail->pledged < known->known ? trail->pledged : known->known;
-        bool is_told = known->known == claim->told_known && known->durable == claim->told_durable;
-        if (is_told && firm == claim->told_firm && pledged == claim->told_pledged) continue;
-        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce, firm, pledged };
+        struct digest_item item = digest_item_of(replicas, i);
+        if (is_told(&d->claims[i], &item)) continue;
         digest_put(out, &item);
-        claim->told_known = known->known;
-        claim->told_durable = known->durable;
-        claim->told_firm = firm;
-        claim->told_pledged = pledged;
+        note_told(&d->claims[i], &item);
         count++;
     }
     d->told_whole = true;

@@ -6,16 +6,17 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "cluster/message.h"
 #include "count/replicas.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct claim {
-    uint64_t known, durable, nonce;               /* said by the peer */
-    uint64_t told_known, told_durable, told_firm, told_pledged; /* said to the peer */
-    uint64_t trail_told_ms;                       /* when the peer was sent the replica's trail last */
-    bool gone; /* it claims what was split off the replica: it is no source */
+    uint64_t known, durable, nonce, print;                                  /* said by the peer */
+    uint64_t told_known, told_durable, told_firm, told_pledged, told_print; /* said to the peer */
+    uint64_t trail_told_ms; /* when the peer was sent the replica's trail last */
+    bool gone;              /* it claims what was split off the replica: it is no source */
 };
 
 struct digest {
@@ -29,6 +30,8 @@ void digest_release(struct digest *d);
 /* What the peer claims of a replica; zeroes if it said nothing of it. */
 struct claim digest_claim(const struct digest *d, uint32_t replica);
 
+/* What this node says of a replica. */
+struct digest_item digest_item_of(const struct replicas *replicas, uint32_t replica);
 /* Takes in a digest frame's body. Replicas not met before are added to the table. ERR_CORRUPT, ERR_NOMEM, ERR_TOO_LONG:
  * the table is full. After an error the link is to end. */
 MUST_USE enum err digest_take(struct digest *d, struct replicas *replicas, struct bytes body);

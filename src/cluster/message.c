@@ -44,6 +44,7 @@ void digest_put(struct buffer *out, const struct digest_item *item)
     buffer_u64(out, item->nonce);
     buffer_u64(out, item->firm);
     buffer_u64(out, item->pledged);
+    buffer_u64(out, item->print);
 }
 
 enum err digest_read(struct bytes body, bool *ret_whole, struct reader *ret_items)
@@ -64,6 +65,7 @@ bool digest_next(struct reader *items, struct digest_item *ret_item)
     ret_item->nonce = reader_u64(items);
     ret_item->firm = reader_u64(items);
     ret_item->pledged = reader_u64(items);
+    ret_item->print = reader_u64(items);
     return true;
 }
 

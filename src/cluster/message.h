@@ -32,8 +32,9 @@ struct digest_item {
     uint64_t known, durable;
     uint64_t nonce;         /* of the boot that wrote seq known */
     uint64_t firm, pledged; /* see count/trail.h; not above known */
+    uint64_t print;         /* of the entries, see count/replicas.h */
 };
-#define DIGEST_ITEM_BYTES 56u
+#define DIGEST_ITEM_BYTES 64u
 /* whole: what is not named is not known. Else only changes since the last digest on this link. */
 void digest_begin(struct buffer *out, bool whole);
 void digest_put(struct buffer *out, const struct digest_item *item);

@@ -243,6 +243,8 @@ static void shard_publish(const struct keyspace *k, struct shard *s, const struc
     struct open_record *record = shard_open_record(s, c->open);
     REQUIRE(record->in_flight > 0);
     const bool is_last = --record->in_flight == 0 && (c->kind & (CELL_DIRTY_EVEN | CELL_DIRTY_ODD)) == 0;
+    const uint32_t own = atomic_load_explicit(&k->own, memory_order_relaxed);
+    replicas_note_entry(k->replicas, own, cell_durable(s, c).seq, item->seq);
     if (cell_is_full(c)) {
         const bool existed = c->full->exists;
         full_publish(c->full, k->replicas, item->seq, item->net, is_last);
@@ -391,12 +393,15 @@ static void older_rows_join(struct older *o, uint32_t cell, uint32_t replica, st
 static enum err shard_join_any(struct keyspace *k, struct shard *s, uint32_t replica, uint64_t hash, struct bytes name,
                                struct entry *entry, uint32_t *ret_number, bool *ret_is_new, void **ret_retired)
 {
-    *ret_is_new = true;
+    const uint64_t seq = entry->seq;
     *ret_number = table_find(s, hash, name);
-    if (*ret_number == 0) return shard_join_first(k, s, hash, name, replica, entry, ret_number, ret_retired);
-    struct cell *c = shard_cell(s, *ret_number);
-    *ret_is_new = entry->seq > cell_seq(c, replica);
-    return shard_join(k, s, c, replica, entry);
+    const uint64_t before = *ret_number > 0 ? cell_seq(shard_cell(s, *ret_number), replica) : 0;
+    *ret_is_new = seq > before;
+    enum err err = *ret_number > 0
+                       ? shard_join(k, s, shard_cell(s, *ret_number), replica, entry)
+                       : shard_join_first(k, s, hash, name, replica, entry, ret_number, ret_retired);
+    if (err == ERR_OK && *ret_is_new) replicas_note_entry(k->replicas, replica, before, seq);
+    return err;
 }
 
 enum err keyspace_join_older(struct keyspace *k, uint32_t replica, uint64_t hash, struct bytes name,

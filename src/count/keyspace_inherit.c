@@ -94,6 +94,7 @@ static enum err shard_drop(struct keyspace *k, struct shard *s, uint32_t number,
     const size_t bytes_before = full_bytes(c->full);
     const bool existed = c->full->exists;
     const struct share lost = { replica, full_take_out(c->full, k->replicas, replica) };
+    replicas_note_entry(k->replicas, replica, lost.entry.seq, 0);
     older_retain(keyspace_older(k, s), number, replica, NULL, 0);
     shard_account(s, c->full, bytes_before, existed);
     bool has_moved = false;

@@ -86,6 +86,8 @@ static enum err cell_split(const struct split *split, struct shard *s, uint32_t 
                            const struct entry *entry)
 {
     struct older *o = keyspace_older(split->k, s);
+    const struct share *there = cell_is_full(c) ? full_find(c->full, split->to) : NULL;
+    const uint64_t to_before = there ? there->entry.seq : 0;
     struct parts p;
     enum err err = parts_of(split, o, number, entry, &p);
     if (err == ERR_OK && !cell_is_full(c)) err = cell_split_compact(split, s, c, &p);
@@ -94,6 +96,10 @@ static enum err cell_split(const struct split *split, struct shard *s, uint32_t 
         const bool existed = c->full->exists;
         err = full_split(&c->full, split->k->replicas, split->from, &p.before, split->to, &p.after[0]);
         shard_account(s, c->full, bytes_before, existed);
+    }
+    if (err == ERR_OK) {
+        replicas_note_entry(split->k->replicas, split->from, entry->seq, p.before.seq);
+        if (to_before < p.after[0].seq) replicas_note_entry(split->k->replicas, split->to, to_before, p.after[0].seq);
     }
     if (err == ERR_OK) err = rows_put(o, number, split->from, p.kept, p.kept_count);
     if (err == ERR_OK) err = rows_put(o, number, split->to, p.after + 1, p.after_count - 1);

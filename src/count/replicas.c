@@ -160,6 +160,20 @@ void replicas_raise_durable(struct replicas *r, uint32_t index, uint64_t seq)
     if (seq > known->durable) known->durable = seq;
 }
 
+/* The finaliser of splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t print_of(uint64_t seq)
+{
+    if (seq == 0) return 0;
+    seq = (seq ^ seq >> 30) * 0xbf58476d1ce4e5b9u;
+    seq = (seq ^ seq >> 27) * 0x94d049bb133111ebu;
+    return seq ^ seq >> 31;
+}
+
+void replicas_note_entry(struct replicas *r, uint32_t index, uint64_t before, uint64_t after)
+{
+    known_of(r, index)->print ^= print_of(before) ^ print_of(after);
+}
+
 struct trail *replicas_trail(const struct replicas *r, uint32_t index)
 {
     REQUIRE(index != REPLICA_NONE && index < replicas_count_own(r));

@@ -7,7 +7,9 @@
  *  (1) known: every live entry of the replica up to this seq is in the keyspace, at that seq or a later one.
  *  (2) durable <= known: the same, and also on this node's disk.
  *  (3) nonce: of the owner's boot that wrote seq `known`; 0 when nobody remembers.
- *  (4) A replica may be split: what its last boot wrote becomes a replica of its own, see trail.h. That alone lowers
+ *  (4) print: a fingerprint of the entries that are held: equal sets of seqs have equal ones. Whoever knows as much has
+ *      the same entries, once it has all that superseded what it was not sent any more; see node/chase.c.
+ *  (5) A replica may be split: what its last boot wrote becomes a replica of its own, see trail.h. That alone lowers
  *      `known`. */
 #ifndef QUIPU_COUNT_REPLICAS_H
 #define QUIPU_COUNT_REPLICAS_H
@@ -22,7 +24,7 @@
 #define REPLICA_NONE 0u
 
 struct known {
-    uint64_t known, durable, nonce;
+    uint64_t known, durable, nonce, print;
 };
 
 struct replicas;
@@ -44,6 +46,9 @@ const struct known *replicas_known(const struct replicas *r, uint32_t index);
 void replicas_raise_known(struct replicas *r, uint32_t index, uint64_t seq, uint64_t nonce);
 /* seq: at most known. */
 void replicas_raise_durable(struct replicas *r, uint32_t index, uint64_t seq);
+
+/* An entry of seq `before` is now one of seq `after`; 0: there was none, or is none. */
+void replicas_note_entry(struct replicas *r, uint32_t index, uint64_t before, uint64_t after);
 
 /* Which boots wrote what is known, and what was accepted beyond it. Good until ids are added. */
 struct trail *replicas_trail(const struct replicas *r, uint32_t index);

@@ -156,9 +156,7 @@ static void compare(struct node *n, struct peer_link *l, uint32_t replica, const
     uint64_t known = reach(n, replica), fork;
     bool parted = trail_fork(mine, known, theirs, item->known, &fork);
     if (!parted && replica == n->own && item->known > known) {
-        /* It is this node that is behind: somebody wrote on before. So all of its own boot gives way, also what is on
-         * its way to the disk. */
-        give_way(n, replica, mine->count > 0 ? mine->boots[mine->count - 1].start : known);
+        give_way(n, replica, known); /* it is this node that is behind: somebody wrote on before */
         return;
     }
     if (!parted) return;
@@ -401,6 +399,7 @@ static void carry_out(struct node *n, uint32_t replica)
     enum err err = ERR_OK;
     n->syncs[replica].split_due = false;
     if (!boot && !is_own) return;
+    if (boot && fork < replicas_trail(n->replicas, replica)->firm) return; /* it became firm meanwhile */
     if (!boot) {
         err = begin_anew(n);
         fork = n->own_seq;

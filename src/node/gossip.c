@@ -7,11 +7,7 @@
  *
  * accepted counts blocks that wait for the journal, so that the next block of a row is not taken for a gap. */
 #include "base/alloc.h"
-#include "base/force.h"
 #include "node/internal.h"
-
-#define WANT_AGAIN_MS 250u
-#define STALLED_ROUNDS 3u
 
 struct replica_sync *sync_of(struct node *n, uint32_t replica)
 {
@@ -77,6 +73,7 @@ enum err gossip_join(struct node *n, const struct incoming *item)
     struct entry entry;
     const struct block_head *head = &item->head;
     const struct known *known = replicas_known(n->replicas, item->replica);
+    const uint64_t print_before = known->print;
     bool claims = head->kind == BLOCK_DELTA && head->from <= known->known && head->to > known->known;
     struct recent *recent = n->started ? &sync_of(n, item->replica)->recent : NULL;
     enum err err = block_open(&reader, bytes_of(item->bytes->ptr, item->bytes->len));
@@ -95,23 +92,9 @@ enum err gossip_join(struct node *n, const struct incoming *item)
     if (claims) replicas_raise_known(n->replicas, item->replica, head->to, head->nonce);
     if (claims) note_firm(n, item);
     if (recent && claims) recent_raise(recent, head->to);
+    if (recent && !claims) chase_mended(n, item->replica, print_before);
     if (n->started) stats_add(n->stats, STAT_peer_entries_in, head->count);
     return ERR_OK;
-}
-
-static void want_send(struct node *n, struct peer_link *l, uint32_t replica)
-{
-    struct replica_sync *sync = sync_of(n, replica);
-    if (!sync) return;
-    bool again = n->now_ms - sync->want_ms >= WANT_AGAIN_MS || FORCE(WANT_AGAIN);
-    if (sync->want_accepted == sync->accepted && sync->want_ms > 0 && !again) return;
-    struct buffer body = { 0 };
-    const struct trail *trail = replicas_trail(n->replicas, replica);
-    struct want want = { *replicas_id(n->replicas, replica), sync->accepted, trail_nonce_at(trail, sync->accepted) };
-    want_put(&body, &want);
-    node_send_body(n, l, FRAME_WANT, &body);
-    sync->want_ms = n->now_ms;
-    sync->want_accepted = sync->accepted;
 }
 
 /* Reads the block through, so that nothing can fail once it is in the journal: every replica that it names is in the
@@ -145,9 +128,10 @@ static bool block_is_taken(struct node *n, struct peer_link *l, const struct inc
     if (item->replica == n->own) return false; /* nobody else writes this node's entries */
     if (n->journal_full) return false;         /* it is asked for again when there is room */
     if (n->syncs[item->replica].split_due) return false;
-    if (head->from > accepted) want_send(n, l, item->replica);
-    if (head->from > accepted || head->to <= accepted) return false;
-    return fork_block_fits(n, l, item, accepted);
+    if (head->from > accepted) chase_want(n, l, item->replica);
+    if (head->from > accepted) return false;
+    if (head->to <= accepted && !chase_mends(n, l, item)) return false;
+    return fork_block_fits(n, l, item, head->to < accepted ? head->to : accepted);
 }
 
 void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
@@ -168,7 +152,10 @@ void gossip_block(struct node *n, struct peer_link *l, struct bytes body)
         n->failed = true;
         return;
     }
-    sync->accepted = item.head.to;
+    if (item.head.to >= sync->accepted) { /* what is missing below has come before it */
+        sync->accepted = item.head.to;
+        sync->mending = 0;
+    }
 }
 
 /* What the peer says of each replica in this digest; whether what it says of this node's own fits. */
@@ -237,75 +224,4 @@ void gossip_tell(struct node *n, struct peer_link *l, uint32_t only)
     node_fail(n, err);
     l->tell_due = false;
     l->told_ms = n->now_ms;
-}
-
-/* The talking link whose peer claims most of the replica; ties by chance. */
-static struct peer_link *best_source(struct node *n, uint32_t replica, uint64_t above)
-{
-    struct peer_link *best = NULL;
-    uint64_t best_known = above;
-    uint32_t start = n->links_count ? (uint32_t)random_below(&n->random, n->links_count) : 0;
-    for (uint32_t i = 0; i < n->links_count; i++) {
-        struct peer_link *l = n->links[(start + i) % n->links_count];
-        if (l->stage != LINK_TALKING) continue;
-        struct claim claim = digest_claim(&l->digest, replica);
-        if (claim.gone || claim.known <= best_known) continue;
-        best = l;
-        best_known = claim.known;
-    }
-    return best;
-}
-
-static struct peer_link *owner_link(struct node *n, uint32_t replica)
-{
-    for (uint32_t i = 0; i < n->links_count; i++) {
-        struct peer_link *l = n->links[i];
-        if (l->stage != LINK_TALKING) continue;
-        if (id128_equal(&n->members.members[l->member].replica, replicas_id(n->replicas, replica))) return l;
-    }
-    return NULL;
-}
-
-/* Asks for a replica that a peer has more of, unless its owner is pushing it or an earlier request is being served. */
-static void chase(struct node *n, uint32_t replica)
-{
-    struct replica_sync *sync = sync_of(n, replica);
-    if (!sync || sync->split_due) return;
-    struct peer_link *source = best_source(n, replica, sync->accepted);
-    bool moved = sync->accepted != sync->seen_accepted;
-    sync->seen_accepted = sync->accepted;
-    sync->stalled_rounds = source && !moved ? sync->stalled_rounds + 1 : 0;
-    if (!source || moved) return;
-    struct peer_link *owner = owner_link(n, replica);
-    if (owner && sync->stalled_rounds < STALLED_ROUNDS) return;
-    /* A request that is being served by a sweep raises nothing while the keyspace is walked: ask again only now and
-     * then. */
-    if (sync->stalled_rounds % STALLED_ROUNDS == 1 || owner) want_send(n, owner ? owner : source, replica);
-}
-
-void gossip_round(struct node *n)
-{
-    uint32_t talking = 0, chosen = 0;
-    for (uint32_t i = 0; i < n->links_count; i++) talking += n->links[i]->stage == LINK_TALKING;
-    if (talking == 0) return;
-    fork_verify(n);
-    chosen = (uint32_t)random_below(&n->random, talking);
-    for (uint32_t i = 0; i < n->links_count; i++) {
-        if (n->links[i]->stage != LINK_TALKING || chosen-- != 0) continue;
-        bool single = n->links[i]->digest.told_whole && FORCE(DIGEST_SINGLE);
-        gossip_tell(n, n->links[i], single ? n->own : REPLICA_NONE);
-        break;
-    }
-    if (n->journal_full) return;
-    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
-        if (i != n->own) chase(n, i);
-    }
-}
-
-bool gossip_is_behind(struct node *n)
-{
-    for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
-        if (i != n->own && best_source(n, i, replicas_known(n->replicas, i)->known)) return true;
-    }
-    return false;
 }

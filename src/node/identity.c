@@ -42,12 +42,8 @@ static void write_members(const struct node *n, struct buffer *out)
 static void write_vector(const struct node *n, struct buffer *out)
 {
     for (uint32_t i = 1; i < replicas_count(n->replicas); i++) {
-        const struct known *known = replicas_known(n->replicas, i);
-        if (known->known == 0) continue; /* hearsay, from a digest or another's reset */
-        const struct trail *trail = replicas_trail(n->replicas, i);
-        struct digest_item item = { *replicas_id(n->replicas, i), known->known,  known->durable,
-                                    known->nonce,                 trail->firm, trail->pledged };
-        digest_put(out, &item);
+        struct digest_item item = digest_item_of(n->replicas, i);
+        if (item.known > 0) digest_put(out, &item); /* else hearsay, from a digest or another's reset */
     }
 }
 

@@ -4,7 +4,7 @@
  *   node.c      the door: new, free, step, wake          identity.c  recovery, start, records of what the node is
  *   commit.c    appends, publishing, snapshots           peering.c   links, handshake, frames to their handlers
  *   gossip.c    digests, wants, blocks that come in      lanes.c     what goes out on a link, and when
- *   fork.c      two histories of one replica
+ *   fork.c      two histories of one replica             chase.c     what is missing, and whom to ask
  *   roster.c    members: dialling, heartbeats, verdicts  view.c      the picture for workers
  *   orders.c    forget and leave
  *   salvage.c   a journal with a hole
@@ -53,6 +53,8 @@ struct replica_sync {
     uint64_t want_ms, want_accepted; /* when this replica was asked for last, and how far it was known then */
     uint64_t seen_accepted;          /* at the last round of gossip */
     uint32_t stalled_rounds;
+    link_id mending; /* over which older entries are taken in as well */
+    uint64_t mend_ms, seen_print;
     bool split_due; /* it is to be split at `fork`; nothing of it is taken in until then */
     uint64_t fork;
     uint64_t pledge_due, firm_due; /* for the trail, once that is on disk */
@@ -126,6 +128,11 @@ void commit_snapshot_ended(struct node *n, enum err result);
 void commits_release(struct node *n);
 void incoming_release(struct incoming_list *list);
 MUST_USE enum err incoming_add(struct incoming_list *list, const struct incoming *item);
+
+/* chase.c */
+void chase_want(struct node *n, struct peer_link *l, uint32_t replica);
+bool chase_mends(const struct node *n, const struct peer_link *l, const struct incoming *item);
+void chase_mended(struct node *n, uint32_t replica, uint64_t print_before);
 
 /* gossip.c */
 struct replica_sync *sync_of(struct node *n, uint32_t replica);

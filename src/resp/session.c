@@ -172,7 +172,8 @@ static void pipeline_read(struct resp_session *s, struct bytes input, struct pip
     p->bytes = 0;
     do {
         struct parsed_command found;
-        p->end = parser_next(parser, bytes_of(input.ptr + p->bytes, input.len - p->bytes), &found);
+        const uint8_t *at = p->bytes > 0 ? input.ptr + p->bytes : input.ptr; /* which is NULL when there is nothing */
+        p->end = parser_next(parser, bytes_of(at, input.len - p->bytes), &found);
         if (p->end >= PARSED_PARTIAL) break;
         p->bytes += found.bytes;
         if (p->end == PARSED_NOTHING) continue;

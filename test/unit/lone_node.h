@@ -25,6 +25,7 @@ struct lone {
     struct node *node;
     struct stats stats;
     uint64_t now_ms, appended, done, records;
+    uint64_t append_of[256]; /* by kind of record: the last append that has one */
     link_id link_last;
     struct lone_link links[LONE_LINKS_MAX];
     uint32_t links_count, dials, ordered, notices[NOTICE_COUNT];
@@ -72,6 +73,7 @@ static inline void lone_carry_out(struct lone *w, const struct action *a)
         REQUIRE(a->as.append.number == w->appended + 1);
         w->appended++;
         w->records += a->as.append.count;
+        for (uint32_t i = 0; i < a->as.append.count; i++) w->append_of[a->as.append.records[i].kind] = w->appended;
     } else if (a->kind == ACTION_CONNECT) {
         w->dials++;
         lone_link_new(w, a->as.link.link);

@@ -214,7 +214,7 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
 {
     (void)state;
     struct buffer body = { 0 };
-    struct digest_item item = { { { 1 } }, 9, 8, 7, 5, 6 }, back;
+    struct digest_item item = { { { 1 } }, 9, 8, 7, 5, 6, 4 }, back;
     struct reader items;
     bool whole;
     digest_begin(&body, true);
@@ -227,7 +227,7 @@ static void test_digests_and_wants_come_in_whole_items(void **state)
         uint32_t count = 0;
         while (sound && digest_next(&items, &back)) {
             assert_true(id128_equal(&back.replica, &item.replica) && back.known == 9 && back.durable == 8);
-            assert_true(back.nonce == 7 && back.firm == 5 && back.pledged == 6);
+            assert_true(back.nonce == 7 && back.firm == 5 && back.pledged == 6 && back.print == 4);
             count++;
         }
         assert_int_equal(count, sound ? len / DIGEST_ITEM_BYTES : 0);

@@ -319,6 +319,10 @@ static void test_a_digest_of_too_many_replicas_ends_its_link(void **state)
         struct id128 id = { { 0xdd } };
         memcpy(id.bytes + 1, &i, sizeof i);
         digest_item(&body, id, 0, 0);
+        if (i != REPLICAS_MAX / 2) continue; /* all of them are more than a frame holds */
+        assert_ok(lone_say_buffer(&s->w, l, FRAME_DIGEST, &body));
+        assert_false(is_over(l));
+        digest_begin(&body, false);
     }
     assert_ok(lone_say_buffer(&s->w, l, FRAME_DIGEST, &body));
     assert_true(is_over(l));
