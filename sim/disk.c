@@ -2,34 +2,16 @@
 #include "sim/disk.h"
 
 #include "base/random.h"
+#include "sim/disk_file.h"
 
 #include <stdlib.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Written, but not synced. */
-struct unsynced {
-    uint64_t offset;
-    uint8_t *bytes;
-    size_t len;
-};
-
-struct content {
-    uint8_t *bytes;
-    uint64_t len;
-};
-
-struct node { /* a file, which its name and its handles hold */
-    uint32_t holders;
-    struct content cache, durable;
-    struct unsynced *unsynced;
-    uint32_t unsynced_count;
-};
-
 struct entry_of_name {
     char name[STORAGE_NAME_MAX];
-    struct node *node;
+    struct disk_file *node;
 };
 
 struct disk {
@@ -40,125 +22,14 @@ struct disk {
     uint64_t age; /* one more after each cut, kill and restore */
     uint64_t operations, fail_at, cut_at;
     enum err fail_err;
-    bool fail_sync, has_no_power;
+    bool fail_sync, misdirect, has_no_power, is_frozen;
 };
 
 struct storage_file {
     struct disk *disk;
-    struct node *node;
+    struct disk_file *node;
     uint64_t age;
 };
-
-/* A simulator that is out of memory has nothing to say. */
-static void *need(void *memory)
-{
-    REQUIRE(memory);
-    return memory;
-}
-
-/* Contents */
-
-static void content_resize(struct content *c, uint64_t len)
-{
-    if (len > c->len || !c->bytes) {
-        uint8_t *bytes = need(calloc(1, len > 0 ? len : 1)); /* a large reservation stays untouched pages */
-        if (c->len > 0) memcpy(bytes, c->bytes, c->len < len ? c->len : len);
-        free(c->bytes);
-        c->bytes = bytes;
-    }
-    c->len = len;
-}
-
-static void content_write(struct content *c, uint64_t offset, const uint8_t *bytes, size_t len)
-{
-    if (offset + len > c->len) content_resize(c, offset + len);
-    if (len > 0) memcpy(c->bytes + offset, bytes, len);
-}
-
-static void content_set(struct content *c, const struct content *from)
-{
-    free(c->bytes);
-    *c = (struct content){ 0 };
-    content_resize(c, from->len);
-    memcpy(c->bytes, from->bytes, from->len);
-}
-
-/* Nodes */
-
-static void node_forget_unsynced(struct node *n)
-{
-    for (uint32_t i = 0; i < n->unsynced_count; i++) free(n->unsynced[i].bytes);
-    free(n->unsynced);
-    n->unsynced = NULL;
-    n->unsynced_count = 0;
-}
-
-static void node_drop(struct node *n)
-{
-    if (--n->holders > 0) return;
-    node_forget_unsynced(n);
-    free(n->cache.bytes);
-    free(n->durable.bytes);
-    free(n);
-}
-
-static struct node *node_new(uint64_t bytes)
-{
-    struct node *n = need(calloc(1, sizeof *n));
-    content_resize(&n->cache, bytes);
-    content_resize(&n->durable, bytes);
-    n->holders = 1;
-    return n;
-}
-
-static void node_write(struct node *n, uint64_t offset, const uint8_t *bytes, size_t len)
-{
-    n->unsynced = need(realloc(n->unsynced, (n->unsynced_count + 1) * sizeof *n->unsynced));
-    struct unsynced *u = &n->unsynced[n->unsynced_count++];
-    *u = (struct unsynced){ offset, need(malloc(len > 0 ? len : 1)), len };
-    if (len > 0) memcpy(u->bytes, bytes, len);
-    content_write(&n->cache, offset, bytes, len);
-}
-
-static void node_sync(struct node *n)
-{
-    for (uint32_t i = 0; i < n->unsynced_count; i++) {
-        const struct unsynced *u = &n->unsynced[i];
-        content_write(&n->durable, u->offset, u->bytes, u->len);
-    }
-    node_forget_unsynced(n);
-}
-
-/* The part of the first `count` writes that falls into the sector. */
-static void node_settle_sector(struct node *n, uint64_t sector, uint32_t count)
-{
-    uint64_t from = sector * DISK_SECTOR_BYTES, to = from + DISK_SECTOR_BYTES;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct unsynced *u = &n->unsynced[i];
-        uint64_t start = u->offset > from ? u->offset : from;
-        uint64_t end = u->offset + u->len < to ? u->offset + u->len : to;
-        if (start < end) content_write(&n->durable, start, u->bytes + (start - u->offset), end - start);
-    }
-}
-
-/* Invariant (2). Now and then all or nothing, which real disks do most of the time. */
-static void node_cut(struct node *n, struct random *random)
-{
-    uint64_t mood = random_below(random, 4);
-    uint64_t sectors = (n->cache.len + DISK_SECTOR_BYTES - 1) / DISK_SECTOR_BYTES;
-    uint64_t len_before = n->durable.len;
-    for (uint64_t sector = 0; n->unsynced_count > 0 && sector < sectors; sector++) {
-        uint32_t count = (uint32_t)random_below(random, n->unsynced_count + 1u);
-        if (mood == 0) count = 0;
-        if (mood == 1) count = n->unsynced_count;
-        node_settle_sector(n, sector, count);
-    }
-    /* A file that grew may still have its old length. */
-    if (n->durable.len > len_before && mood > 1 && random_below(random, 2) == 0)
-        content_resize(&n->durable, len_before);
-    node_forget_unsynced(n);
-    content_set(&n->cache, &n->durable);
-}
 
 /* Names */
 
@@ -170,17 +41,17 @@ static struct entry_of_name *find(const struct disk *d, const char *name)
     return NULL;
 }
 
-static struct node *find_node(const struct disk *d, const char *name)
+static struct disk_file *find_node(const struct disk *d, const char *name)
 {
     struct entry_of_name *entry = find(d, name);
     REQUIRE(entry);
     return entry->node;
 }
 
-static void name_add(struct disk *d, const char *name, struct node *node)
+static void name_add(struct disk *d, const char *name, struct disk_file *node)
 {
     REQUIRE(strlen(name) < STORAGE_NAME_MAX);
-    d->names = need(realloc(d->names, (d->names_count + 1) * sizeof *d->names));
+    d->names = disk_need(realloc(d->names, (d->names_count + 1) * sizeof *d->names));
     struct entry_of_name *entry = &d->names[d->names_count++];
     memcpy(entry->name, name, strlen(name) + 1);
     entry->node = node;
@@ -188,7 +59,7 @@ static void name_add(struct disk *d, const char *name, struct node *node)
 
 static void name_remove(struct disk *d, struct entry_of_name *entry)
 {
-    node_drop(entry->node);
+    disk_file_drop(entry->node);
     size_t after = (size_t)(d->names + d->names_count - (entry + 1));
     memmove(entry, entry + 1, after * sizeof *entry);
     d->names_count--;
@@ -198,11 +69,16 @@ static void name_remove(struct disk *d, struct entry_of_name *entry)
 
 enum fate { FATE_DONE, FATE_REFUSED, FATE_HALF };
 
+static bool is_off(const struct disk *d)
+{
+    return d->has_no_power || d->is_frozen;
+}
+
 /* What becomes of the operation that is now asked for. With FATE_HALF the caller does any part of it. */
 static enum fate disk_next(struct disk *d, enum err *ret_err)
 {
     *ret_err = ERR_OK;
-    if (d->has_no_power) {
+    if (is_off(d)) {
         *ret_err = ERR_IO;
         return FATE_REFUSED;
     }
@@ -229,9 +105,9 @@ static bool has_room(const struct disk *d, uint64_t bytes_more)
     return d->capacity_bytes == 0 || disk_used(d) + bytes_more <= d->capacity_bytes;
 }
 
-static struct storage_file *file_new(struct disk *d, struct node *node)
+static struct storage_file *file_new(struct disk *d, struct disk_file *node)
 {
-    struct storage_file *file = need(malloc(sizeof *file));
+    struct storage_file *file = disk_need(malloc(sizeof *file));
     *file = (struct storage_file){ d, node, d->age };
     node->holders++;
     return file;
@@ -239,13 +115,13 @@ static struct storage_file *file_new(struct disk *d, struct node *node)
 
 static bool file_is_dead(const struct storage_file *file)
 {
-    return file->age != file->disk->age || file->disk->has_no_power;
+    return file->age != file->disk->age || is_off(file->disk);
 }
 
 static enum err disk_list(void *disk, storage_name_visitor *visitor, void *context)
 {
     struct disk *d = disk;
-    if (d->has_no_power) return ERR_IO;
+    if (is_off(d)) return ERR_IO;
     for (uint32_t i = 0; i < d->names_count; i++) visitor(context, d->names[i].name, d->names[i].node->cache.len);
     return ERR_OK;
 }
@@ -258,7 +134,7 @@ static enum err disk_create(void *disk, const char *name, uint64_t reserve, stru
     if (fate == FATE_REFUSED || (fate == FATE_HALF && disk_tosses(d))) return err;
     if (find(d, name)) return ERR_EXISTS;
     if (!has_room(d, reserve)) return ERR_FULL;
-    struct node *node = node_new(fate == FATE_HALF && disk_tosses(d) ? 0 : reserve);
+    struct disk_file *node = disk_file_new(fate == FATE_HALF && disk_tosses(d) ? 0 : reserve);
     name_add(d, name, node);
     if (err == ERR_OK) *ret_file = file_new(d, node);
     return err;
@@ -267,7 +143,7 @@ static enum err disk_create(void *disk, const char *name, uint64_t reserve, stru
 static enum err disk_open(void *disk, const char *name, struct storage_file **ret_file, uint64_t *ret_bytes)
 {
     struct disk *d = disk;
-    if (d->has_no_power) return ERR_IO;
+    if (is_off(d)) return ERR_IO;
     struct entry_of_name *entry = find(d, name);
     if (!entry) return ERR_NOT_FOUND;
     *ret_file = file_new(d, entry->node);
@@ -283,6 +159,16 @@ static enum err disk_read(struct storage_file *file, uint64_t offset, uint8_t *i
     return ERR_OK;
 }
 
+/* A whole sector's distance off, inside a file that is there. */
+static void astray(struct disk *d, struct disk_file **node, uint64_t *offset, size_t len)
+{
+    d->misdirect = false;
+    struct disk_file *to = d->names[random_below(&d->random, d->names_count)].node;
+    uint64_t room = to->cache.len > len ? (to->cache.len - len) / DISK_SECTOR_BYTES : 0;
+    *node = to;
+    *offset = random_below(&d->random, room + 1) * DISK_SECTOR_BYTES;
+}
+
 static enum err disk_write(struct storage_file *file, uint64_t offset, struct bytes bytes)
 {
     struct disk *d = file->disk;
@@ -293,7 +179,9 @@ static enum err disk_write(struct storage_file *file, uint64_t offset, struct by
     uint64_t len_now = file->node->cache.len, end = offset + bytes.len;
     if (end > len_now && !has_room(d, end - len_now)) return ERR_FULL;
     size_t len = fate == FATE_HALF ? (size_t)random_below(&d->random, bytes.len + 1) : bytes.len;
-    node_write(file->node, offset, bytes.ptr, len);
+    struct disk_file *node = file->node;
+    if (d->misdirect) astray(d, &node, &offset, len);
+    disk_file_write(node, offset, bytes.ptr, len);
     return err;
 }
 
@@ -309,17 +197,17 @@ static enum err disk_sync(struct storage_file *file)
         err = ERR_IO;
     }
     if (err == ERR_OK) {
-        node_sync(file->node);
+        disk_file_sync(file->node);
     } else if (!d->has_no_power) {
-        node_forget_unsynced(file->node); /* (3) */
-    }                                     /* else the cut decides */
+        disk_file_forget_unsynced(file->node); /* (3) */
+    }                                          /* else the cut decides */
     return err;
 }
 
 static void disk_close(struct storage_file *file)
 {
     if (!file) return;
-    node_drop(file->node);
+    disk_file_drop(file->node);
     free(file);
 }
 
@@ -341,7 +229,7 @@ static enum err disk_rename(void *disk, const char *from, const char *to)
 static enum err disk_remove(void *disk, const char *name)
 {
     struct disk *d = disk;
-    if (!d->has_no_power && !find(d, name)) return ERR_NOT_FOUND; /* nothing to do, nothing to fail */
+    if (!is_off(d) && !find(d, name)) return ERR_NOT_FOUND; /* nothing to do, nothing to fail */
     enum err err;
     enum fate fate = disk_next(d, &err);
     if (fate == FATE_REFUSED || (fate == FATE_HALF && disk_tosses(d))) return err;
@@ -369,7 +257,7 @@ struct storage disk_storage(struct disk *d)
 
 struct disk *disk_new(uint64_t seed, uint64_t capacity_bytes)
 {
-    struct disk *d = need(calloc(1, sizeof *d));
+    struct disk *d = disk_need(calloc(1, sizeof *d));
     random_init(&d->random, seed);
     d->capacity_bytes = capacity_bytes;
     return d;
@@ -409,16 +297,37 @@ void disk_fail_sync(struct disk *d)
     d->fail_sync = true;
 }
 
+void disk_misdirect(struct disk *d)
+{
+    d->misdirect = true;
+}
+
 void disk_set_capacity(struct disk *d, uint64_t capacity_bytes)
 {
     d->capacity_bytes = capacity_bytes;
+}
+
+void disk_calm(struct disk *d)
+{
+    d->capacity_bytes = d->cut_at = d->fail_at = 0;
+    d->fail_sync = d->misdirect = false;
 }
 
 static void disk_forget_faults(struct disk *d)
 {
     d->age++;
     d->cut_at = d->fail_at = 0;
-    d->fail_sync = false;
+    d->fail_sync = d->misdirect = d->is_frozen = false;
+}
+
+void disk_freeze(struct disk *d)
+{
+    d->is_frozen = true;
+}
+
+bool disk_is_dark(const struct disk *d)
+{
+    return d->has_no_power;
 }
 
 void disk_kill(struct disk *d)
@@ -428,7 +337,7 @@ void disk_kill(struct disk *d)
 
 void disk_restart(struct disk *d)
 {
-    for (uint32_t i = 0; i < d->names_count; i++) node_cut(d->names[i].node, &d->random);
+    for (uint32_t i = 0; i < d->names_count; i++) disk_file_cut(d->names[i].node, &d->random);
     disk_forget_faults(d);
     d->has_no_power = false;
 }
@@ -437,7 +346,7 @@ void disk_restart(struct disk *d)
 
 void disk_flip_bit(struct disk *d, const char *name, uint64_t offset, unsigned bit)
 {
-    struct node *n = find_node(d, name);
+    struct disk_file *n = find_node(d, name);
     REQUIRE(bit < 8 && offset < n->cache.len);
     n->cache.bytes[offset] ^= (uint8_t)(1u << bit);
     if (offset < n->durable.len) n->durable.bytes[offset] ^= (uint8_t)(1u << bit);
@@ -451,7 +360,7 @@ static void zero_range(struct content *c, uint64_t from, uint64_t to)
 
 void disk_zero_sector(struct disk *d, const char *name, uint64_t sector)
 {
-    struct node *n = find_node(d, name);
+    struct disk_file *n = find_node(d, name);
     uint64_t from = sector * DISK_SECTOR_BYTES;
     zero_range(&n->cache, from, from + DISK_SECTOR_BYTES);
     zero_range(&n->durable, from, from + DISK_SECTOR_BYTES);
@@ -459,8 +368,8 @@ void disk_zero_sector(struct disk *d, const char *name, uint64_t sector)
 
 void disk_truncate(struct disk *d, const char *name, uint64_t bytes)
 {
-    struct node *n = find_node(d, name);
-    node_forget_unsynced(n);
+    struct disk_file *n = find_node(d, name);
+    disk_file_forget_unsynced(n);
     content_resize(&n->cache, bytes);
     content_set(&n->durable, &n->cache);
 }
@@ -468,7 +377,7 @@ void disk_truncate(struct disk *d, const char *name, uint64_t bytes)
 void disk_put(struct disk *d, const char *name, struct bytes content)
 {
     if (find(d, name)) disk_delete(d, name);
-    struct node *n = node_new(content.len);
+    struct disk_file *n = disk_file_new(content.len);
     content_write(&n->cache, 0, content.ptr, content.len);
     content_write(&n->durable, 0, content.ptr, content.len);
     name_add(d, name, n);
@@ -479,6 +388,15 @@ void disk_delete(struct disk *d, const char *name)
     struct entry_of_name *entry = find(d, name);
     REQUIRE(entry);
     name_remove(d, entry);
+}
+
+bool disk_pick(const struct disk *d, uint64_t chance, char ret_name[STORAGE_NAME_MAX], uint64_t *ret_bytes)
+{
+    if (d->names_count == 0) return false;
+    const struct entry_of_name *entry = &d->names[chance % d->names_count];
+    memcpy(ret_name, entry->name, sizeof entry->name);
+    *ret_bytes = entry->node->cache.len;
+    return true;
 }
 
 /* Copies */

@@ -32,11 +32,18 @@ void disk_fail_at(struct disk *d, uint64_t nth, enum err err);
 void disk_cut_at(struct disk *d, uint64_t nth);
 /* The next sync from now on fails, as in (3). */
 void disk_fail_sync(struct disk *d);
+/* The next write from now on lands at another place of the same file, or of another one. */
+void disk_misdirect(struct disk *d);
 void disk_set_capacity(struct disk *d, uint64_t capacity_bytes);
 
+void disk_calm(struct disk *d); /* no fault is to come, and there is room */
+
 /* --- Ends of a process --- */
-void disk_kill(struct disk *d);    /* the process ends, the machine goes on: the cache stays */
-void disk_restart(struct disk *d); /* a power cut, unless there was one, and power again */
+/* From now on everything is ERR_IO, until disk_kill or disk_restart: what a process does while it ends is not done. */
+void disk_freeze(struct disk *d);
+bool disk_is_dark(const struct disk *d); /* the power went out in an operation */
+void disk_kill(struct disk *d);          /* the process ends, the machine goes on: the cache stays */
+void disk_restart(struct disk *d);       /* a power cut, unless there was one, and power again */
 
 /* --- Damage, on both sides at once --- */
 void disk_flip_bit(struct disk *d, const char *name, uint64_t offset, unsigned bit);
@@ -44,6 +51,9 @@ void disk_zero_sector(struct disk *d, const char *name, uint64_t sector);
 void disk_truncate(struct disk *d, const char *name, uint64_t bytes);
 void disk_put(struct disk *d, const char *name, struct bytes content); /* makes or replaces a file */
 void disk_delete(struct disk *d, const char *name);
+
+/* One of the files, by chance; false if there is none. */
+bool disk_pick(const struct disk *d, uint64_t chance, char ret_name[STORAGE_NAME_MAX], uint64_t *ret_bytes);
 
 /* --- Copies: what a snapshot of the device holds, which is the durable side only --- */
 struct disk *disk_clone(const struct disk *d, uint64_t seed);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* machine: what stands around one core: its disk, its journal thread, its life. */
-#include "sim/internal.h"
+#include "sim/world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define FULL_RETRY_MS 500u
+#define HELD_AGAIN_MS 5u
 
 static void schedule_for(struct sim *s, uint32_t node, enum happening_kind kind, uint32_t delay_ms)
 {
-    sim_schedule(s, &(struct happening){
-                        .at_ms = s->now_ms + delay_ms, .kind = kind, .node = node, .life = s->machines[node].life });
+    sim_schedule(s,
+                 &(struct happening){
+                     .at_ms = s->now_ms + delay_ms, .kind = kind, .node = node, .life = sim_machine(s, node)->life });
 }
 
 static struct id128 random_id(struct sim *s)
@@ -23,33 +25,39 @@ static struct id128 random_id(struct sim *s)
 
 static struct node *make_node(struct sim *s, uint32_t node)
 {
-    char name[16];
-    const char *seed = "n0:1";
-    snprintf(name, sizeof name, "n%u:1", node);
-    struct node_options options = { .name = name,
+    struct machine *m = sim_machine(s, node);
+    char names[3][24];
+    const char *seeds[3];
+    uint32_t count = s->options.seeds ? s->options.seeds : 1;
+    for (uint32_t i = 0; i < count && i < 3; i++) {
+        snprintf(names[i], sizeof names[i], "n%u:1", i);
+        seeds[i] = names[i];
+    }
+    struct node_options options = { .name = m->name,
                                     .cluster = "sim",
-                                    .seeds = &seed,
-                                    .seeds_count = s->options.no_seeds ? 0 : 1,
-                                    .heartbeat_ms = 500,
-                                    .peer_timeout_ms = 3000,
-                                    .backoff_ms_min = 500,
-                                    .backoff_ms_max = 30000,
+                                    .seeds = seeds,
+                                    .seeds_count = s->options.no_seeds ? 0 : count,
+                                    .heartbeat_ms = SIM_HEARTBEAT_MS,
+                                    .peer_timeout_ms = SIM_PEER_TIMEOUT_MS,
+                                    .backoff_ms_min = SIM_BACKOFF_MS_MIN,
+                                    .backoff_ms_max = SIM_BACKOFF_MS_MAX,
                                     .durability_sync = !s->options.async,
-                                    .shards = 4,
+                                    .shards = SIM_SHARDS,
                                     .snapshot_bytes = s->options.snapshot_bytes,
                                     .hash_seed = random_u64(&s->random),
                                     .random_seed = random_u64(&s->random),
                                     .nonce = random_u64(&s->random) | 1,
                                     .replica = random_id(s),
-                                    .stats = &s->machines[node].stats };
+                                    .stats = &m->stats };
     struct node *made;
     REQUIRE(node_new(&options, &made) == ERR_OK);
     return made;
 }
 
-void machine_start(struct sim *s, uint32_t node)
+/* A start can fail as it would in the product: the disk is full, or breaks. */
+enum err machine_start(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     REQUIRE(!m->up);
     m->life++;
     m->node = make_node(s, node);
@@ -58,22 +66,30 @@ void machine_start(struct sim *s, uint32_t node)
                                        .segment_bytes = s->options.segment_bytes };
     struct journal_report report;
     enum err err = journal_open(&options, node_recover, m->node, &m->journal, &report);
-    if (err != ERR_OK)
-        fprintf(stderr, "sim: n%u: %s in %s at %llu\n", node, err_text(err), report.file,
-                (unsigned long long)report.offset);
-    REQUIRE(err == ERR_OK);
+    if (err != ERR_OK) {
+        if (err != ERR_FULL && err != ERR_IO)
+            oracle_fail(s, node, "RECOVERED", "the journal does not open: %s in %s at %llu", err_text(err), report.file,
+                        (unsigned long long)report.offset);
+        node_free(m->node);
+        m->node = NULL;
+        return err;
+    }
+    if (report.holes > 0 && !s->damaged)
+        oracle_fail(s, node, "RECOVERED", "a hole in %s at %llu", report.hole[0].file,
+                    (unsigned long long)report.hole[0].offset);
     m->up = true;
     m->paused = false;
     m->appended = m->written = m->synced = 0;
     m->write_scheduled = m->sync_scheduled = m->retry_scheduled = false;
     m->wake_ms = UINT64_MAX;
+    return ERR_OK;
 }
 
 void machine_end(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     if (!m->up) return;
-    m->up = false;
+    m->up = m->paused = false;
     m->life++;
     snapshot_free(m->snapshot);
     m->snapshot = NULL;
@@ -81,20 +97,27 @@ void machine_end(struct sim *s, uint32_t node)
     m->journal = NULL;
     node_free(m->node);
     m->node = NULL;
-    for (uint32_t i = 0; i < m->appends_count; i++) action_release(&m->appends[i]);
-    m->appends_count = 0;
-    sim_fate_known(s, node);
+    for (uint32_t i = 0; i < m->jobs_count; i++) action_release(&m->jobs[i]);
+    m->jobs_count = m->held_count = 0;
+    m->blow = BLOW_NONE;
 }
 
-void machine_append(struct sim *s, uint32_t node, struct action *action)
+/* The process ends, as the server does, when its disk fails; the machine too if the power went out in the middle. */
+static void disk_failed(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
-    if (m->appends_count == m->appends_cap) {
-        m->appends_cap = m->appends_cap ? m->appends_cap * 2 : 8;
-        m->appends = realloc(m->appends, m->appends_cap * sizeof *m->appends);
-        REQUIRE(m->appends);
-    }
-    m->appends[m->appends_count++] = *action;
+    if (disk_is_dark(sim_machine(s, node)->disk))
+        sim_power_cut(s, node);
+    else
+        sim_kill(s, node);
+}
+
+/* The journal thread does its jobs in order. */
+void machine_job(struct sim *s, uint32_t node, struct action *action)
+{
+    struct machine *m = sim_machine(s, node);
+    if (action->kind == ACTION_APPEND) oracle_append(s, node, action);
+    m->jobs = sim_grow(m->jobs, &m->jobs_cap, m->jobs_count, sizeof *m->jobs);
+    m->jobs[m->jobs_count++] = *action;
     action->as.append.records = NULL;
     action->as.append.count = 0;
     if (m->write_scheduled) return;
@@ -104,7 +127,7 @@ void machine_append(struct sim *s, uint32_t node, struct action *action)
 
 static void tell_journal(struct sim *s, uint32_t node, bool full)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     struct event event = { .kind = EVENT_JOURNAL };
     event.as.journal.full = full || journal_is_full(m->journal);
     event.as.journal.bytes = journal_bytes(m->journal);
@@ -119,46 +142,92 @@ static void done_event(struct sim *s, uint32_t node, enum event_kind kind, uint6
     sim_event(s, node, &event);
 }
 
-static void take_records(struct machine *m)
+static void append_records(struct machine *m, const struct action *a)
 {
-    for (uint32_t i = 0; i < m->appends_count; i++) {
-        struct action *a = &m->appends[i];
-        for (uint32_t k = 0; k < a->as.append.count; k++) {
-            const struct record *r = &a->as.append.records[k];
-            struct bytes bytes = bytes_of(r->bytes->ptr + r->skip, r->bytes->len - r->skip);
-            REQUIRE(journal_append(m->journal, r->kind, bytes) == ERR_OK);
-        }
-        m->appended = a->as.append.number;
-        action_release(a);
+    for (uint32_t k = 0; k < a->as.append.count; k++) {
+        const struct record *r = &a->as.append.records[k];
+        struct bytes bytes = bytes_of(r->bytes->ptr + r->skip, r->bytes->len - r->skip);
+        REQUIRE(journal_append(m->journal, r->kind, bytes) == ERR_OK);
     }
-    m->appends_count = 0;
+    m->appended = a->as.append.number;
+}
+
+static enum err snapshot_start(struct machine *m, const struct action *a)
+{
+    struct snapshot_options options = { .journal = m->journal,
+                                        .keyspace = node_keyspace(m->node),
+                                        .replicas = node_replicas(m->node),
+                                        .segment = a->as.append.segment,
+                                        .entries_kind = RECORD_ENTRIES };
+    enum err err = snapshot_begin(&options, &m->snapshot);
+    for (uint32_t i = 0; err == ERR_OK && i < a->as.append.count; i++) {
+        const struct record *r = &a->as.append.records[i];
+        err = snapshot_append(m->snapshot, r->kind, bytes_of(r->bytes->ptr + r->skip, r->bytes->len - r->skip));
+    }
+    return err;
+}
+
+/* What the jobs brought beside appends, to be told to the node after the write. */
+struct outcome {
+    struct event event; /* ROTATED, or SNAPSHOT when that failed at its beginning */
+    bool has_event;
+    enum err err; /* of the disk: the process ends */
+};
+
+static void do_job(struct sim *s, uint32_t node, struct action *a, struct outcome *o)
+{
+    struct machine *m = sim_machine(s, node);
+    uint64_t segment;
+    enum err err = ERR_OK;
+    if (a->kind == ACTION_APPEND) {
+        append_records(m, a);
+    } else if (a->kind == ACTION_ROTATE) {
+        err = journal_rotate(m->journal, &segment);
+        o->has_event = true;
+        o->event.kind = err == ERR_OK ? EVENT_ROTATED : EVENT_SNAPSHOT;
+        if (err == ERR_OK)
+            o->event.as.rotated.segment = segment;
+        else
+            o->event.as.snapshot.result = err;
+        if (err != ERR_OK && err != ERR_FULL) o->err = err;
+    } else {
+        err = snapshot_start(m, a);
+        if (err == ERR_OK) {
+            schedule_for(s, node, HAPPEN_SNAPSHOT, 1);
+            return;
+        }
+        snapshot_free(m->snapshot);
+        m->snapshot = NULL;
+        o->has_event = true;
+        o->event.kind = EVENT_SNAPSHOT;
+        o->event.as.snapshot.result = err;
+    }
+}
+
+static void do_jobs(struct sim *s, uint32_t node, struct outcome *o)
+{
+    struct machine *m = sim_machine(s, node);
+    for (uint32_t i = 0; i < m->jobs_count; i++) {
+        if (o->err == ERR_OK) do_job(s, node, &m->jobs[i], o);
+        action_release(&m->jobs[i]);
+    }
+    m->jobs_count = 0;
 }
 
 static void retry_later(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     if (m->retry_scheduled) return;
     m->retry_scheduled = true;
     schedule_for(s, node, HAPPEN_RETRY, FULL_RETRY_MS);
 }
 
-static void happen_write(struct sim *s, uint32_t node)
+static void write_done(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     uint32_t life = m->life;
-    m->write_scheduled = false;
-    take_records(m);
-    enum err err = journal_write(m->journal);
-    if (err == ERR_FULL || (err == ERR_OK && journal_is_full(m->journal))) retry_later(s, node);
-    if (err == ERR_FULL) {
-        tell_journal(s, node, true);
-        return;
-    }
-    if (err != ERR_OK) { /* the process ends, as the server does */
-        sim_kill(s, node);
-        return;
-    }
     m->written = m->appended;
+    oracle_in_file(s, node, m->written);
     if (!m->sync_scheduled) {
         m->sync_scheduled = true;
         schedule_for(s, node, HAPPEN_SYNC, sim_random(s, s->options.sync_ms_max));
@@ -167,49 +236,57 @@ static void happen_write(struct sim *s, uint32_t node)
     if (m->life == life) tell_journal(s, node, false);
 }
 
+static void happen_write(struct sim *s, uint32_t node)
+{
+    struct machine *m = sim_machine(s, node);
+    uint32_t life = m->life;
+    struct outcome outcome = { 0 };
+    m->write_scheduled = false;
+    do_jobs(s, node, &outcome);
+    enum err err = outcome.err;
+    if (err == ERR_OK) err = journal_write(m->journal);
+    if (err == ERR_FULL || (err == ERR_OK && journal_is_full(m->journal))) retry_later(s, node);
+    if (err != ERR_OK && err != ERR_FULL) {
+        disk_failed(s, node);
+        return;
+    }
+    if (err == ERR_FULL)
+        tell_journal(s, node, true);
+    else if (m->written < m->appended)
+        write_done(s, node);
+    else
+        tell_journal(s, node, false);
+    if (outcome.has_event && m->life == life) sim_event(s, node, &outcome.event);
+}
+
 /* As the server: room is sought again, then what waits is written. */
 static void happen_retry(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     m->retry_scheduled = false;
     enum err err = journal_is_full(m->journal) ? journal_reserve(m->journal) : ERR_OK;
     if (err == ERR_OK || err == ERR_FULL)
         happen_write(s, node);
     else
-        sim_kill(s, node);
+        disk_failed(s, node);
 }
 
 static void happen_sync(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     m->sync_scheduled = false;
     if (journal_sync(m->journal) != ERR_OK) {
-        sim_kill(s, node);
+        disk_failed(s, node);
         return;
     }
     m->synced = m->written;
+    oracle_on_disk(s, node, m->synced);
     done_event(s, node, EVENT_SYNCED, m->synced);
-}
-
-void machine_rotate(struct sim *s, uint32_t node)
-{
-    struct machine *m = &s->machines[node];
-    uint64_t segment;
-    take_records(m); /* what was asked for before belongs to the old segment */
-    enum err err = journal_rotate(m->journal, &segment);
-    struct event event = { .kind = EVENT_ROTATED };
-    if (err == ERR_OK) {
-        event.as.rotated.segment = segment;
-    } else {
-        event.kind = EVENT_SNAPSHOT;
-        event.as.snapshot.result = err;
-    }
-    sim_event(s, node, &event);
 }
 
 static void snapshot_ended(struct sim *s, uint32_t node, enum err err)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     snapshot_free(m->snapshot);
     m->snapshot = NULL;
     struct event event = { .kind = EVENT_SNAPSHOT };
@@ -217,28 +294,9 @@ static void snapshot_ended(struct sim *s, uint32_t node, enum err err)
     sim_event(s, node, &event);
 }
 
-void machine_snapshot(struct sim *s, uint32_t node, struct action *action)
-{
-    struct machine *m = &s->machines[node];
-    struct snapshot_options options = { .journal = m->journal,
-                                        .keyspace = node_keyspace(m->node),
-                                        .replicas = node_replicas(m->node),
-                                        .segment = action->as.append.segment,
-                                        .entries_kind = RECORD_ENTRIES };
-    enum err err = snapshot_begin(&options, &m->snapshot);
-    for (uint32_t i = 0; err == ERR_OK && i < action->as.append.count; i++) {
-        const struct record *r = &action->as.append.records[i];
-        err = snapshot_append(m->snapshot, r->kind, bytes_of(r->bytes->ptr + r->skip, r->bytes->len - r->skip));
-    }
-    if (err == ERR_OK)
-        schedule_for(s, node, HAPPEN_SNAPSHOT, 1);
-    else
-        snapshot_ended(s, node, err);
-}
-
 static void happen_snapshot(struct sim *s, uint32_t node)
 {
-    struct machine *m = &s->machines[node];
+    struct machine *m = sim_machine(s, node);
     bool done = false;
     enum err err = snapshot_step(m->snapshot, 16, &done);
     if (err == ERR_OK && !done) {
@@ -251,6 +309,12 @@ static void happen_snapshot(struct sim *s, uint32_t node)
 
 void machine_happen(struct sim *s, const struct happening *h)
 {
+    if (sim_machine(s, h->node)->disk_held) {
+        struct happening later = *h;
+        later.at_ms = s->now_ms + HELD_AGAIN_MS;
+        sim_schedule(s, &later);
+        return;
+    }
     switch (h->kind) {
     case HAPPEN_WRITE:
         happen_write(s, h->node);
@@ -271,6 +335,8 @@ void machine_happen(struct sim *s, const struct happening *h)
     case HAPPEN_DELIVER:
     case HAPPEN_SENT:
     case HAPPEN_DOWN:
+    case HAPPEN_AUDIT:
+    case HAPPEN_PLAN:
         break;
     }
     require_failed("a happening of the machine", __FILE__, __LINE__);

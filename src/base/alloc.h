@@ -20,4 +20,9 @@ void mem_fail_at(uint64_t nth);
 /* Requests made since mem_fail_at was last called with a value above 0. */
 uint64_t mem_requests(void);
 
+#ifdef QUIPU_FORCE
+/* The simulator's build counts: bytes asked for and not given back. Not for threads. */
+uint64_t mem_held(void);
+#endif
+
 #endif

@@ -2,6 +2,7 @@
 #include "cluster/recent.h"
 
 #include "base/alloc.h"
+#include "base/force.h"
 #include "count/block.h"
 #include "count/keyspace_replica.h"
 #include "count/replicas.h"
@@ -49,6 +50,7 @@ static enum err grow(struct recent *r)
 void recent_add(struct recent *r, uint64_t seq, cell_ref cell)
 {
     REQUIRE(seq > r->top);
+    while (r->count > 0 && FORCE(RECENT_FORGET)) forget_oldest(r);
     if (r->count == r->cap && (r->cap >= r->cap_max || grow(r) != ERR_OK)) {
         if (r->cap == 0) {
             r->floor = r->top = seq;

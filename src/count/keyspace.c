@@ -4,6 +4,7 @@
 #include "count/keyspace_replica.h"
 
 #include "base/alloc.h"
+#include "base/force.h"
 #include "count/block.h"
 #include "count/keyspace_shard.h"
 #include "count/keyspace_table.h"
@@ -174,7 +175,7 @@ static inline enum err shard_add(struct keyspace *k, struct shard *s, uint32_t n
                                  struct seen *ret_seen)
 {
     struct cell *c = shard_cell(s, number);
-    if (cell_is_full(c) || c->replica != own) return shard_add_full(k, s, number, delta, own, ret_seen);
+    if (cell_is_full(c) || c->replica != own || FORCE(SPILL)) return shard_add_full(k, s, number, delta, own, ret_seen);
     int64_t net;
     if (__builtin_add_overflow(c->net, delta, &net)) {
         shard_see(s, c, ret_seen);

@@ -6,6 +6,7 @@
 #include "journal/journal.h"
 
 #include "base/alloc.h"
+#include "base/force.h"
 #include "journal/recovery.h"
 #include "journal/state.h"
 
@@ -169,6 +170,13 @@ static void retire_active(struct journal *j)
     j->active = NULL;
 }
 
+/* An empty segment has a head that no sync of blocks has covered. */
+static enum err sync_before_next(struct journal *j)
+{
+    bool is_empty = journal_active(j)->bytes == SEGMENT_HEAD_BYTES;
+    return is_empty ? j->storage.ops->sync(j->active) : journal_sync(j);
+}
+
 /* Makes a segment with room for so many bytes of blocks the active one. */
 static enum err journal_advance(struct journal *j, uint64_t bytes)
 {
@@ -176,7 +184,7 @@ static enum err journal_advance(struct journal *j, uint64_t bytes)
     j->room_wanted = SEGMENT_HEAD_BYTES + bytes;
     enum err err = journal_reserve_info(j, 1);
     if (err == ERR_OK) err = journal_reserve(j);
-    if (err == ERR_OK) err = journal_sync(j); /* (3) */
+    if (err == ERR_OK) err = sync_before_next(j); /* (3) */
     if (err == ERR_OK) err = spare_name_it(j, number);
     if (err != ERR_OK) return err;
     retire_active(j);
@@ -202,7 +210,8 @@ enum err journal_write(struct journal *j)
 {
     size_t len = j->pending.len;
     if (len == 0) return ERR_OK;
-    if (len > j->active_room - journal_active(j)->bytes) {
+    bool is_forced = journal_active(j)->bytes > SEGMENT_HEAD_BYTES && FORCE(ROTATE_NOW);
+    if (len > j->active_room - journal_active(j)->bytes || is_forced) {
         enum err err = journal_advance(j, len);
         if (err != ERR_OK) return err;
     }

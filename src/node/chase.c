@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chase: what is missing here, and whom to ask for it. */
+#include "base/force.h"
 #include "node/fork.h"
 #include "node/gossip.h"
 #include "node/internal.h"
@@ -12,7 +13,8 @@ void chase_want(struct node *n, struct peer_link *l, uint32_t replica)
 {
     struct replica_sync *sync = sync_of(n, replica);
     if (!sync) return;
-    if (sync->want_accepted == sync->accepted && sync->want_ms > 0 && n->now_ms - sync->want_ms < WANT_AGAIN_MS) return;
+    bool again = n->now_ms - sync->want_ms >= WANT_AGAIN_MS || FORCE(WANT_AGAIN);
+    if (sync->want_accepted == sync->accepted && sync->want_ms > 0 && !again) return;
     struct buffer body = { 0 };
     const struct trail *trail = replicas_trail(n->replicas, replica);
     struct want want = { *replicas_id(n->replicas, replica), sync->accepted, trail_nonce_at(trail, sync->accepted) };
@@ -117,7 +119,8 @@ void gossip_round(struct node *n)
     chosen = (uint32_t)random_below(&n->random, talking);
     for (uint32_t i = 0; i < n->links_count; i++) {
         if (n->links[i]->stage != LINK_TALKING || chosen-- != 0) continue;
-        gossip_tell(n, n->links[i], REPLICA_NONE);
+        bool single = n->links[i]->digest.told_whole && FORCE(DIGEST_SINGLE);
+        gossip_tell(n, n->links[i], single ? n->own : REPLICA_NONE);
         break;
     }
     if (n->journal_full) return;

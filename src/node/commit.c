@@ -9,6 +9,7 @@
  * Under `sync` the next append begins when the last one is synced, under `async` when it is written, so that batches
  * grow with the load by themselves. A counter changed a million times between two appends costs one entry. */
 #include "base/alloc.h"
+#include "base/force.h"
 #include "count/keyspace_replica.h"
 #include "node/fork.h"
 #include "node/gossip.h"
@@ -185,7 +186,9 @@ static void commit_emit(struct node *n, struct commit *c)
 static bool append_may_begin(const struct node *n)
 {
     const struct commits *c = &n->commits;
-    if (!n->started || c->synced < (c->appended < c->gate ? c->appended : c->gate)) return false;
+    if (!n->started || (c->appended > 0 && FORCE(COMMIT_WAITS)) ||
+        c->synced < (c->appended < c->gate ? c->appended : c->gate))
+        return false;
     return n->durability_sync ? c->synced == c->appended : c->written == c->appended;
 }
 
@@ -325,7 +328,7 @@ static void snapshot_seek(struct node *n)
     struct commits *c = &n->commits;
     uint64_t limit = n->snapshot_bytes;
     if (limit < 2 * n->journal_snapshot_bytes) limit = 2 * n->journal_snapshot_bytes;
-    if (n->journal_bytes < limit && !n->salvage.is_unrepaired) return;
+    if (n->journal_bytes < limit && !n->salvage.is_unrepaired && !FORCE(SNAPSHOT_NOW)) return;
     if (c->snapshot_segment != 0) {
         c->snapshot = SNAPSHOT_WAITING;
         commit_synced(n, c->synced);

@@ -4,11 +4,13 @@
  * it was served, and the next frame is built when the link can take it. A peer that stops reading costs nothing but,
  * when it is being swept, the places that wait for it. */
 #include "base/alloc.h"
+#include "base/force.h"
 #include "node/gossip.h"
 #include "node/internal.h"
 
 #define SWEEP_CELLS 2048u
-#define SWEEP_STEPS 8u /* without a break, so that the thread stays open for others */
+#define FRAME_BODY_BYTES_TINY 64u /* forced: the head and an entry or three */
+#define SWEEP_STEPS 8u            /* without a break, so that the thread stays open for others */
 
 void lanes_release(struct peer_link *l)
 {
@@ -23,7 +25,12 @@ void lanes_release(struct peer_link *l)
 
 static bool link_has_room(const struct peer_link *l)
 {
-    return l->stage == LINK_TALKING && l->outstanding < LINK_WINDOW_BYTES;
+    return l->stage == LINK_TALKING && l->outstanding < LINK_WINDOW_BYTES && !FORCE(WINDOW_SMALL);
+}
+
+static uint32_t frame_goal(void)
+{
+    return FORCE(FRAME_CUT) ? FRAME_BODY_BYTES_TINY : FRAME_BODY_BYTES_GOAL;
 }
 
 static uint64_t own_top(const struct node *n)
@@ -89,7 +96,7 @@ void lanes_serve(struct node *n, struct peer_link *l, uint32_t replica, uint64_t
     if (l->sweep && sweep_is_pending(l->sweep, replica)) return;
     if (replica == n->own) l->cursor = from;
     if (from >= sync->recent.top) return;
-    if (from < sync->recent.floor)
+    if (from < sync->recent.floor || FORCE(SERVE_BY_SWEEP))
         add_sweep_want(n, l, replica, from);
     else if (replica != n->own)
         add_serving(n, l, replica, from);
@@ -102,7 +109,7 @@ static void send_delta(struct node *n, struct peer_link *l, uint32_t replica, ui
                                       .replicas = n->replicas,
                                       .replica = replica,
                                       .from = *cursor,
-                                      .bytes_goal = FRAME_BODY_BYTES_GOAL };
+                                      .bytes_goal = frame_goal() };
     struct buffer body = { 0 };
     node_fail(n, recent_write_delta(&sync_of(n, replica)->recent, &request, &body, cursor));
     if (n->failed)
@@ -121,7 +128,7 @@ static void pump_fresh(struct node *n, struct peer_link *l)
         return;
     }
     if (n->now_ms - l->fresh_ms < PACE_MS && top - l->cursor < RECENT_OWN_MAX / 2) return;
-    if (n->fresh.frame && l->cursor == n->fresh.from && n->fresh.to == top) {
+    if (n->fresh.frame && l->cursor == n->fresh.from && n->fresh.to == top && !FORCE(FRESH_STALE)) {
         node_send(n, l, shared_hold(n->fresh.frame));
         l->cursor = top;
     }
@@ -166,7 +173,7 @@ static void sweep_send(struct node *n, struct peer_link *l)
     bool had_own = sweep_is_pending(l->sweep, n->own);
     while (!done && link_has_room(l) && !n->failed) {
         struct buffer body = { 0 };
-        node_fail(n, sweep_write_delta(l->sweep, FRAME_BODY_BYTES_GOAL, &body, &done));
+        node_fail(n, sweep_write_delta(l->sweep, frame_goal(), &body, &done));
         node_send_body(n, l, FRAME_BLOCK, &body);
     }
     if (had_own && !sweep_is_pending(l->sweep, n->own)) l->cursor = l->sweep_own_to;
@@ -182,7 +189,7 @@ static void pump_sweep(struct node *n, struct peer_link *l)
     if (!l->sweep || n->failed) return;
     bool walked = false;
     for (uint32_t i = 0; i < SWEEP_STEPS && !walked && !n->failed; i++)
-        node_fail(n, sweep_walk(l->sweep, SWEEP_CELLS, &walked));
+        node_fail(n, sweep_walk(l->sweep, FORCE(SWEEP_SLOW) ? 1 : SWEEP_CELLS, &walked));
     l->sweep_more = !walked;
     if (walked && !n->failed) sweep_send(n, l);
 }

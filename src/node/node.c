@@ -4,6 +4,7 @@
 #include "node/node.h"
 
 #include "base/alloc.h"
+#include "base/force.h"
 #include "node/fork.h"
 #include "node/gossip.h"
 #include "node/internal.h"
@@ -294,7 +295,7 @@ bool node_takes_bytes(const struct node *n)
         const struct commits *c = &n->commits;
         waiting += c->items[(c->first + i) & (c->cap - 1)].incoming.bytes;
     }
-    return waiting < INCOMING_BYTES_MAX;
+    return waiting < INCOMING_BYTES_MAX && !FORCE(INCOMING_FULL);
 }
 
 uint64_t node_view_version(const struct node *n)

@@ -6,6 +6,7 @@
  * link a pair stays: a new boot or a link from the same side replaces the old one, and so does any when the old one
  * has been silent; else the link dialled by the node with the smaller name stays. Both sides judge alike. */
 #include "base/alloc.h"
+#include "base/force.h"
 #include "node/fork.h"
 #include "node/gossip.h"
 #include "node/internal.h"
@@ -113,7 +114,7 @@ void link_up(struct node *n, link_id id, const char *address)
     l = link_new(n, id, address);
     if (!l) return;
     l->stage = LINK_OPENING;
-    if (opening >= HANDSHAKES_MAX) link_close(n, l, "too many handshakes at a time");
+    if (opening >= HANDSHAKES_MAX || FORCE(HANDSHAKE_REFUSED)) link_close(n, l, "too many handshakes at a time");
     if (n->stopping) link_close(n, l, "this node is stopping");
 }
 

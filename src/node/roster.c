@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* roster: the members as the node lives with them: whom to dial, heartbeats, who is asked about a silent one, and how
  * all hear of a new one. */
+#include "base/force.h"
 #include "node/internal.h"
 
 /* The member's link, and dials that nobody wants any more: the contact behind them has gone. */
@@ -205,7 +206,8 @@ static void tend_link(struct node *n, struct peer_link *l)
 {
     bool opening = l->stage == LINK_DIALLING || l->stage == LINK_OPENING;
     if (opening && n->now_ms - l->opened_ms > n->members.peer_timeout_ms) link_close(n, l, "no answer");
-    if (l->outstanding > LINK_UNREAD_BYTES_MAX) link_close(n, l, "it does not read what it is sent");
+    if (l->outstanding > LINK_UNREAD_BYTES_MAX || FORCE(LINK_CLOSES))
+        link_close(n, l, "it does not read what it is sent");
     if (l->stage != LINK_TALKING || n->now_ms - l->ping_ms < n->heartbeat_ms) return;
     l->ping_ms = n->now_ms;
     /* Where nothing leaves any more, another heartbeat would only lie in the queue. */

@@ -563,6 +563,28 @@ static void test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_a_hole(
     lose_the_second(2, 3, 1);
 }
 
+/* A rotation, and then a record that does not fit: the empty segment in between has nothing but a head, which must be
+ * on disk before the next one gets its name. */
+static void test_empty_segment_that_was_passed_over_keeps_its_head(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world w = { .disk = world_disk(seed, 20) };
+        uint64_t segment;
+        assert_ok(world_open(&w));
+        assert_ok(world_run(&w, 2, 1));
+        assert_ok(journal_rotate(w.journal, &segment));
+        assert_ok(world_append(&w)); /* the 23rd: larger than a segment */
+        assert_ok(world_write(&w));
+        assert_ok(world_sync(&w));
+        world_close(&w);
+        disk_restart(w.disk);
+        world_expect(&w, w.synced, w.appended);
+        world_close(&w);
+        disk_free(w.disk);
+    }
+}
+
 static void test_sync_elsewhere_while_the_journal_rotates(void **state)
 {
     (void)state;
@@ -881,6 +903,7 @@ int main(void)
         cmocka_unit_test(test_power_cut_at_any_operation_of_an_opening_with_a_hole_changes_nothing),
         cmocka_unit_test(test_journal_with_a_hole_opens_on_a_full_disk),
         cmocka_unit_test(test_journal_of_a_later_version_is_left_alone),
+        cmocka_unit_test(test_empty_segment_that_was_passed_over_keeps_its_head),
         cmocka_unit_test(test_last_segment_cut_off_anywhere_gives_a_prefix_and_a_hole),
         cmocka_unit_test(test_block_lost_in_flight_is_a_torn_tail_and_a_synced_one_is_a_hole),
         cmocka_unit_test(test_sync_elsewhere_while_the_journal_rotates),

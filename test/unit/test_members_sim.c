@@ -362,9 +362,7 @@ static void test_what_a_node_counted_survives_its_leaving_and_its_disk(void **st
             assert_int_equal(sim_value(s, i, "hits"), 100);
         }
         settle(s, 1000);
-        struct disk *empty = disk_new(seed, 0);
-        disk_restore(sim_disk(s, 2), empty);
-        disk_free(empty);
+        sim_lose_disk(s, 2);
         sim_start(s, 2); /* another machine in its place */
         mesh(s);
         settle(s, 3000);

@@ -3,7 +3,7 @@
 #include "test/unit/testing.h"
 
 #include "sim/disk.h"
-#include "sim/history.h"
+#include "sim/run.h"
 #include "sim/sim.h"
 
 #include <stdio.h>
@@ -329,19 +329,25 @@ static void test_nodes_agree_when_an_owner_dies_in_the_middle_of_a_sweep(void **
     }
 }
 
-static void test_random_histories_settle_on_what_was_answered(void **state)
+static uint64_t trace_of(uint64_t seed)
 {
-    (void)state;
-    for (uint64_t seed = 1; seed <= 40; seed++) history_run(&(struct history_options){ .seed = seed });
+    struct tally tally = { 0 };
+    return run_seed(&(struct run_options){ .seed = seed, .tally = &tally });
 }
 
-static void test_a_seed_repeats_its_history_exactly(void **state)
+static void test_random_runs_keep_the_invariants_and_agree(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) trace_of(seed);
+}
+
+static void test_a_seed_repeats_its_run_exactly(void **state)
 {
     (void)state;
     for (uint64_t seed = 1000; seed < 1005; seed++) {
-        uint64_t trace = history_run(&(struct history_options){ .seed = seed });
-        assert_true(history_run(&(struct history_options){ .seed = seed }) == trace);
-        assert_true(history_run(&(struct history_options){ .seed = seed + 100 }) != trace);
+        uint64_t trace = trace_of(seed);
+        assert_true(trace_of(seed) == trace);
+        assert_true(trace_of(seed + 100) != trace);
     }
 }
 
@@ -364,8 +370,8 @@ int main(void)
         cmocka_unit_test(test_snapshots_keep_the_journal_small_and_lose_nothing),
         cmocka_unit_test(test_a_disk_that_is_full_for_a_moment_leaves_no_hole),
         cmocka_unit_test(test_nodes_agree_when_an_owner_dies_in_the_middle_of_a_sweep),
-        cmocka_unit_test(test_a_seed_repeats_its_history_exactly),
-        cmocka_unit_test(test_random_histories_settle_on_what_was_answered),
+        cmocka_unit_test(test_a_seed_repeats_its_run_exactly),
+        cmocka_unit_test(test_random_runs_keep_the_invariants_and_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

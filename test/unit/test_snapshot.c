@@ -320,6 +320,35 @@ static void test_power_cut_at_any_operation_of_a_snapshot_loses_nothing_synced(v
     }
 }
 
+/* A snapshot that has its name stands, also when what it replaces cannot be removed: the next one needs a segment of
+ * its own. */
+static void test_error_after_a_snapshot_has_its_name_is_none_of_the_snapshot(void **state)
+{
+    (void)state;
+    uint64_t stood = 0;
+    bool has_failed = true;
+    for (uint64_t nth = 1; has_failed; nth++) {
+        struct node n = node_new(disk_new(nth, 0));
+        assert_ok(node_start(&n));
+        for (int i = 0; i < 4; i++) assert_ok(node_count(&n, 40));
+        assert_ok(node_snapshot(&n));
+        assert_ok(node_count(&n, 40));
+        uint64_t before = disk_operations(n.disk);
+        disk_fail_at(n.disk, nth, ERR_IO);
+        enum err err = node_snapshot(&n);
+        has_failed = disk_operations(n.disk) - before >= nth;
+        disk_fail_at(n.disk, 0, ERR_OK);
+        if (has_failed && err == ERR_OK) {
+            stood++;
+            assert_ok(node_count(&n, 40));
+            assert_ok(node_snapshot(&n));
+        }
+        node_stop(&n);
+        disk_free(n.disk);
+    }
+    assert_true(stood > 0);
+}
+
 /* ERR_FULL of any operation is survived by the running node: at most a snapshot is given up. */
 static void test_full_at_any_operation_of_a_snapshot_harms_only_the_snapshot(void **state)
 {
@@ -589,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_may_follow_a_snapshot_with_nothing_between),
         cmocka_unit_test(test_snapshot_given_up_at_any_step_changes_nothing),
         cmocka_unit_test(test_power_cut_at_any_operation_of_a_snapshot_loses_nothing_synced),
+        cmocka_unit_test(test_error_after_a_snapshot_has_its_name_is_none_of_the_snapshot),
         cmocka_unit_test(test_full_at_any_operation_of_a_snapshot_harms_only_the_snapshot),
         cmocka_unit_test(test_snapshot_that_finds_the_disk_full_is_given_up),
         cmocka_unit_test(test_any_flipped_bit_in_a_snapshot_costs_one_block_at_most),
