@@ -33,6 +33,7 @@ struct life {
     uint32_t flights_count;
     struct boot boots[BOOTS_MAX]; /* loose ones, and one before them that is firm */
     uint32_t boots_count;
+    struct replicas *prints; /* to work fingerprints out */
 };
 
 static const char *name_of(uint32_t number)
@@ -285,6 +286,29 @@ static void check_part(const struct life *l, struct fixture *f, uint32_t number,
     assert_int_equal(found.older_count, 0);
 }
 
+/* Of the versions that stood at `end`, those since `start`. */
+static void note_all(const struct life *l, uint64_t start, uint64_t end)
+{
+    for (uint32_t number = 0; number < NAMES; number++) {
+        struct version last = version_at(l, number, end);
+        if (last.seq > start) replicas_note_entry(l->prints, 1, 0, last.seq);
+    }
+}
+
+/* Whoever holds the same shows the same fingerprints. */
+static void check_prints(const struct life *l, struct fixture *f, uint32_t from)
+{
+    for (uint32_t i = from; i <= l->boots_count; i++) {
+        bool is_part = i < l->boots_count; /* the last turn is what stayed */
+        uint32_t next = is_part ? i + 1 : from, there = is_part ? part_of(f, l->boots[i].nonce) : OWN;
+        uint64_t start = is_part ? l->boots[i].start : 0;
+        uint64_t end = next < l->boots_count ? l->boots[next].start : UINT64_MAX;
+        note_all(l, start, end);
+        assert_true(replicas_known(f->replicas, there)->print == replicas_known(l->prints, 1)->print);
+        note_all(l, start, end); /* as it was */
+    }
+}
+
 /* All from boot `from` on is split off. */
 static void check_all(const struct life *l, struct fixture *f, uint32_t from)
 {
@@ -295,6 +319,7 @@ static void check_all(const struct life *l, struct fixture *f, uint32_t from)
         for (uint32_t i = from; i < l->boots_count; i++) check_part(l, f, number, i);
     }
     assert_int_equal(keyspace_count(f->keyspace), keyspace_count(l->owner.keyspace));
+    check_prints(l, f, from);
 }
 
 static void split_off(struct life *l, struct fixture *f, uint32_t from)
@@ -312,6 +337,7 @@ static void release(struct life *l)
     fixture_release(&l->owner);
     fixture_release(&l->holder);
     fixture_release(&l->copy);
+    replicas_free(l->prints);
     free(l);
 }
 
@@ -319,6 +345,10 @@ static struct life *life_new(uint64_t seed)
 {
     struct life *l = calloc(1, sizeof *l);
     assert_non_null(l);
+    struct id128 id = { { 1 } };
+    uint32_t index;
+    assert_ok(replicas_new(&l->prints));
+    assert_ok(replicas_intern(l->prints, &id, &index));
     live(l, seed);
     return l;
 }
