@@ -227,7 +227,8 @@ enum err sweep_write_delta(struct sweep *s, uint32_t bytes_goal, struct buffer *
     bool is_cut = false;
     while (!is_cut && g->runs_count > 0 && next_seq(&g->runs[0]) <= boot_end) {
         struct place place = merge_next(g);
-        keyspace_put_entry(s->keyspace, place.cell, g->want.replica, place.seq, &writer);
+        /* Two of one seq are of two histories that nobody could tell apart, or a peer's lie. */
+        if (place.seq > to) keyspace_put_entry(s->keyspace, place.cell, g->want.replica, place.seq, &writer);
         to = place.seq;
         is_cut = out->len - start >= bytes_goal;
     }

@@ -15,8 +15,8 @@ struct split {
     bool is_own;
 };
 
-/* An entry taken apart: what it was at the fork (seq 0: nothing), and the versions since, newest first, of which
- * nets are counted from the fork. */
+/* An entry taken apart: what it was at the fork (seq 0: nothing), and the versions since, newest first, whose nets are
+ * counted from there. */
 struct parts {
     struct entry before;
     struct entry after[BLOCK_OLDER_MAX + 1];
@@ -25,11 +25,29 @@ struct parts {
     uint32_t kept_count;
 };
 
-/* What an entry's extras say of its own share is counted from the fork as its net is. */
-static void version_rebase(struct entry *version, const struct entry *before)
+/* The fork's share goes on from nothing: what its extras say of the owner's share is counted from there as well. A
+ * reset before the fork is the replica's affair. One since then cleared also what the replica had at the fork: that is
+ * not the own share any more, and takes a base like any other's. */
+static enum err version_rebase(struct entry *version, const struct entry *before, uint32_t from)
 {
+    struct extras *x = version->extras;
     version->net -= before->net;
-    if (version->extras && version->extras->self_base.seq > 0) version->extras->self_base.net -= before->net;
+    if (!x) return ERR_OK;
+    if (x->add_seq <= before->seq) x->add_seq = 0;
+    if (x->self_base.seq <= before->seq) {
+        x->self_base = (struct base){ 0 };
+        x->after = false;
+        return ERR_OK;
+    }
+    x->self_base.net -= before->net;
+    if (before->seq == 0) return ERR_OK;
+    struct base_list *bases = &x->bases;
+    struct replica_base *items = mem_resize(bases->items, (bases->count + (size_t)1) * sizeof *items);
+    if (!items) return ERR_NOMEM;
+    items[bases->count++] = (struct replica_base){ from, { before->seq, before->net } };
+    bases->items = items;
+    base_list_sort(bases);
+    return ERR_OK;
 }
 
 static enum err parts_of(const struct split *split, const struct older *o, uint32_t cell, const struct entry *entry,
@@ -49,8 +67,10 @@ static enum err parts_of(const struct split *split, const struct older *o, uint3
         else
             p->kept[p->kept_count++] = copy;
     }
-    for (uint32_t i = 0; i < p->after_count; i++) version_rebase(&p->after[i], &p->before);
-    return ERR_OK;
+    enum err err = ERR_OK;
+    for (uint32_t i = 0; i < p->after_count && err == ERR_OK; i++)
+        err = version_rebase(&p->after[i], &p->before, split->from);
+    return err;
 }
 
 static void parts_release(struct parts *p)
@@ -60,27 +80,67 @@ static void parts_release(struct parts *p)
     for (uint32_t i = 0; i < p->kept_count; i++) extras_free(p->kept[i].extras);
 }
 
-/* The versions become rows of the replica; their extras are taken over. */
-static enum err rows_put(struct older *o, uint32_t cell, uint32_t replica, struct entry *versions, uint32_t count)
+/* Rows for both replicas, ready to be added: whatever can fail comes before the first change. */
+struct part_rows {
+    struct older_row rows[2 * BLOCK_OLDER_MAX];
+    uint32_t count;
+};
+
+/* The versions' extras are taken over. */
+static enum err rows_make(struct part_rows *rows, uint32_t cell, uint32_t replica, struct entry *versions,
+                          uint32_t count)
 {
-    older_retain(o, cell, replica, NULL, 0);
-    enum err err = count > 0 ? older_reserve(o, count) : ERR_OK;
-    for (uint32_t i = 0; i < count && err == ERR_OK; i++) {
-        struct older_row row;
-        err = older_make(cell, replica, &versions[i], &row);
-        if (err != ERR_OK) break;
+    for (uint32_t i = 0; i < count; i++) {
+        enum err err = older_make(cell, replica, &versions[i], &rows->rows[rows->count]);
+        if (err != ERR_OK) return err;
         versions[i].extras = NULL;
-        older_add(o, &row);
+        rows->count++;
     }
+    return ERR_OK;
+}
+
+static enum err rows_of(const struct split *split, struct older *o, uint32_t cell, struct parts *p,
+                        struct part_rows *rows)
+{
+    rows->count = 0;
+    enum err err = rows_make(rows, cell, split->from, p->kept, p->kept_count);
+    if (err == ERR_OK) err = rows_make(rows, cell, split->to, p->after + 1, p->after_count - 1);
+    if (err == ERR_OK && rows->count > 0) err = older_reserve(o, rows->count);
     return err;
 }
 
-static enum err cell_split_compact(const struct split *split, struct shard *s, struct cell *c, struct parts *p)
+static void rows_put(const struct split *split, struct older *o, uint32_t cell, struct part_rows *rows, bool is_newer)
 {
-    const bool fits = p->after[0].net <= INT64_MAX && p->after[0].net >= INT64_MIN;
-    if (p->before.seq > 0 || !fits || p->after[0].extras) return shard_spill(s, c, split->from);
-    c->replica = (uint16_t)split->to; /* all of it is the fork's */
-    return ERR_OK;
+    older_retain(o, cell, split->from, NULL, 0);
+    if (is_newer) older_retain(o, cell, split->to, NULL, 0);
+    for (uint32_t i = 0; i < rows->count; i++) {
+        if (is_newer || rows->rows[i].replica == split->from)
+            older_add(o, &rows->rows[i]);
+        else
+            older_unmake(&rows->rows[i]);
+    }
+    rows->count = 0;
+}
+
+/* A compact cell all of which is the fork's only changes hands. */
+static bool cell_is_all_of(const struct cell *c, const struct parts *p)
+{
+    return !cell_is_full(c) && p->before.seq == 0 && !p->after[0].extras;
+}
+
+static enum err cell_take_apart(const struct split *split, struct shard *s, struct cell *c, struct parts *p)
+{
+    if (cell_is_all_of(c, p)) {
+        c->replica = (uint16_t)split->to;
+        return ERR_OK;
+    }
+    enum err err = cell_is_full(c) ? ERR_OK : shard_spill(s, c, split->from);
+    if (err != ERR_OK) return err;
+    const size_t bytes_before = full_bytes(c->full);
+    const bool existed = c->full->exists;
+    err = full_split(&c->full, split->k->replicas, split->from, &p->before, split->to, &p->after[0]);
+    shard_account(s, c->full, bytes_before, existed);
+    return err;
 }
 
 static enum err cell_split(const struct split *split, struct shard *s, uint32_t number, struct cell *c,
@@ -90,20 +150,16 @@ static enum err cell_split(const struct split *split, struct shard *s, uint32_t 
     const struct share *there = cell_is_full(c) ? full_find(c->full, split->to) : NULL;
     const uint64_t to_before = there ? there->entry.seq : 0;
     struct parts p;
+    struct part_rows rows = { .count = 0 };
     enum err err = parts_of(split, o, number, entry, &p);
-    if (err == ERR_OK && !cell_is_full(c)) err = cell_split_compact(split, s, c, &p);
-    if (err == ERR_OK && cell_is_full(c)) {
-        const size_t bytes_before = full_bytes(c->full);
-        const bool existed = c->full->exists;
-        err = full_split(&c->full, split->k->replicas, split->from, &p.before, split->to, &p.after[0]);
-        shard_account(s, c->full, bytes_before, existed);
-    }
+    if (err == ERR_OK) err = rows_of(split, o, number, &p, &rows);
+    if (err == ERR_OK) err = cell_take_apart(split, s, c, &p);
     if (err == ERR_OK) {
+        rows_put(split, o, number, &rows, to_before < entry->seq);
         replicas_note_entry(split->k->replicas, split->from, entry->seq, p.before.seq);
-        if (to_before < p.after[0].seq) replicas_note_entry(split->k->replicas, split->to, to_before, p.after[0].seq);
+        if (to_before < entry->seq) replicas_note_entry(split->k->replicas, split->to, to_before, entry->seq);
     }
-    if (err == ERR_OK) err = rows_put(o, number, split->from, p.kept, p.kept_count);
-    if (err == ERR_OK) err = rows_put(o, number, split->to, p.after + 1, p.after_count - 1);
+    for (uint32_t i = 0; i < rows.count; i++) older_unmake(&rows.rows[i]);
     parts_release(&p);
     return err;
 }

@@ -172,6 +172,25 @@ static void test_there_is_a_block_for_each_boot(void **state)
     transfer_release(&t);
 }
 
+/* No owner gives a seq twice, but a peer can say so: it may not bring down whoever serves the next one. */
+static void test_two_counters_of_one_seq_are_no_reason_to_fail(void **state)
+{
+    (void)state;
+    for (uint32_t goal = 1; goal <= 1001; goal += 1000) {
+        struct transfer t;
+        transfer_init(&t);
+        fill(&t, THEIRS, 9);
+        join(&t.server, THEIRS, "c100", 5, 1);
+        join(&t.server, THEIRS, "c101", 9, 1);
+        serve(&t, &(struct sweep_want){ THEIRS, 0, 9 }, 1);
+        while (!walk(&t, 16)) continue;
+        while (!send_one(&t, goal)) continue;
+        assert_int_equal(t.last[THEIRS].to, 9);
+        assert_int_equal(keyspace_count(t.receiver.keyspace), 9);
+        transfer_release(&t);
+    }
+}
+
 static void test_nothing_to_send_is_still_a_claim(void **state)
 {
     (void)state;
@@ -348,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_replica_goes_out_in_order_up_to_what_is_wanted),
         cmocka_unit_test(test_there_is_a_block_for_each_boot),
+        cmocka_unit_test(test_two_counters_of_one_seq_are_no_reason_to_fail),
         cmocka_unit_test(test_nothing_to_send_is_still_a_claim),
         cmocka_unit_test(test_what_moves_on_is_above_the_claim_and_every_block_holds_by_itself),
         cmocka_unit_test(test_what_was_broken_off_goes_on_where_it_stopped),
