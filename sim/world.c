@@ -89,6 +89,7 @@ static void note(struct sim *s, uint32_t node, const struct notice *notice)
     };
     struct machine *m = sim_machine(s, node);
     m->notices[notice->kind]++;
+    if (notice->kind == NOTICE_HISTORIES) s->histories = true;
     m->notice_last[notice->kind] = *notice;
     sim_moment(s, node, names[notice->kind], notice->number, 0);
     if (s->listener) s->listener(s->listener_context, s->now_ms, node, notice);

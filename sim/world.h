@@ -74,6 +74,7 @@ struct sim {
     uint32_t disks_lost, disks_old, disks_copied;
     uint32_t starts_since_fork; /* each can end up with a replica id of its own */
     bool damaged;               /* some disk was, so that holes are no surprise */
+    bool histories;             /* NOTICE_HISTORIES: two histories can not be told apart, and stay apart */
     bool lossy;                 /* answered increments may be lost by right: a disk was, or power under `async` */
     uint32_t audit_next;
     const struct shared *frame_checked; /* in this step: the same one goes to several peers */

@@ -28,7 +28,7 @@
 
 #define NAME_BYTES_MAX 1024
 #define BLOCK_HEAD_BYTES (1 + 16 + 6 * 8 + 4)
-#define BLOCK_OLDER_MAX 8u
+#define BLOCK_OLDER_MAX 32u /* as many boots can be loose */
 
 enum block_kind { BLOCK_DELTA = 1, BLOCK_SNAPSHOT = 2 };
 

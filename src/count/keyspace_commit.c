@@ -111,7 +111,8 @@ static enum err cell_keep_older(struct older *o, const struct taking *taking, ui
                                 const struct entry *durable, uint64_t seq, struct entry ret_older[BLOCK_OLDER_MAX],
                                 uint32_t *ret_count)
 {
-    struct entry versions[BLOCK_OLDER_MAX + 1] = { *durable };
+    struct entry versions[BLOCK_OLDER_MAX + 1];
+    versions[0] = *durable;
     uint32_t count = older_find(o, cell, own, seq, versions + 1);
     bool is_new = durable->seq > 0 && (count == 0 || versions[1].seq < durable->seq);
     struct entry *first = is_new ? versions : versions + 1;

@@ -53,7 +53,8 @@ static enum err version_rebase(struct entry *version, const struct entry *before
 static enum err parts_of(const struct split *split, const struct older *o, uint32_t cell, const struct entry *entry,
                          struct parts *p)
 {
-    struct entry versions[BLOCK_OLDER_MAX + 1] = { *entry };
+    struct entry versions[BLOCK_OLDER_MAX + 1];
+    versions[0] = *entry;
     uint32_t count = 1 + older_find(o, cell, split->from, entry->seq, versions + 1);
     *p = (struct parts){ .before = { 0 } };
     for (uint32_t i = 0; i < count; i++) {

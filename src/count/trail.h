@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define TRAIL_BOOTS_MAX 64u
-#define TRAIL_LOOSE_MAX 8u
+#define TRAIL_LOOSE_MAX 32u
 
 struct boot {
     uint64_t start, nonce;
