@@ -17,15 +17,13 @@ struct lone_link {
     link_id id;         /* 0: its down event was given */
     bool closing, deaf; /* deaf: the other end does not read */
     uint8_t *sent;
-    size_t len, cap, read; /* of sent, and how much of it the test has looked at */
-    size_t unread;         /* not reported as gone */
+    size_t len, cap, read, unread; /* of sent; what the test has looked at; what was not reported as gone */
 };
 
 struct lone {
     struct node *node;
     struct stats stats;
-    uint64_t now_ms, appended, done, records;
-    uint64_t append_of[256]; /* by kind of record: the last append that has one */
+    uint64_t now_ms, appended, done, records, append_of[256]; /* by kind of record, the last append that has one */
     link_id link_last;
     struct lone_link links[LONE_LINKS_MAX];
     uint32_t links_count, dials, ordered, notices[NOTICE_COUNT];
