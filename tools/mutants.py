@@ -4,7 +4,7 @@
 simulator of its own, which then runs random seeds, from five starting seeds, until a check fails or the CPU time is
 used up. No scenario takes part, and the product's sources hold nothing of this: one file is patched on the side.
 
-    tools/mutants.py BUILD [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--first SEED]
+    tools/mutants.py BUILD [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--starts N] [--first SEED]
     tools/mutants.py --check       only whether each mistake's place is where the list says; builds nothing
 
 BUILD is the folder of the build flavour `sim`, up to date. Afterwards the simulator without any mistake runs the same
@@ -205,7 +205,7 @@ class Hunt:
 
 def hunt(options: argparse.Namespace) -> bool:
     mutants = chosen(options.names, options.quick)
-    starts = tuple(s + options.first for s in STARTS[:1 if options.quick else len(STARTS)])
+    starts = tuple(s + options.first for s in STARTS[:1 if options.quick else options.starts])
     with tempfile.TemporaryDirectory(prefix="mutants-") as work, ThreadPoolExecutor(options.jobs) as pool:
         h = Hunt(Build(Path(options.build)), starts, options.cpu)
         caught = h.all_caught(mutants, pool, Path(work))
@@ -224,6 +224,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="those marked quick, from one starting seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cpu", type=float, default=CPU_SECONDS, help="seconds for each starting seed")
+    parser.add_argument("--starts", type=int, default=len(STARTS), choices=range(1, len(STARTS) + 1))
     parser.add_argument("--first", type=int, default=0, help="is added to the starting seeds: other ones")
     parser.add_argument("--build", default="build/sim", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
