@@ -220,13 +220,6 @@ MUTANTS = (
         "src/node/lanes.c",
         "    if (replica == n->own) l->cursor = from;\n",
         "    if (replica == n->own && from > l->cursor) l->cursor = from;\n"),
-    Mutant(
-        "served_and_forgotten",
-        "a request below the recent places is served by a sweep",
-        "src/node/lanes.c",
-        "            l->serving_count--;\n            add_sweep_want(n, l, behind.replica, behind.cursor);\n",
-        "            l->serving_count--;\n            behind.cursor = recent->floor;\n"
-        "            add_sweep_want(n, l, behind.replica, behind.cursor);\n"),
 
     # --- Journal
 
@@ -350,13 +343,13 @@ MUTANTS = (
         "known members are dialled for ever",
         "src/cluster/membership.c",
         "    c->next_ms = now_ms + delay;\n    if (c->kind == CONTACT_STRANGER",
-        "    c->next_ms = c->backoff.failures > 10 ? UINT64_MAX : now_ms + delay;\n    if (c->kind == CONTACT_STRANGER"),
+        "    c->next_ms = c->backoff.failures > 5 ? UINT64_MAX : now_ms + delay;\n    if (c->kind == CONTACT_STRANGER"),
     Mutant(
         "backoff_is_never_reset",
         "ten healthy seconds reset the waits",
-        "src/cluster/membership.c",
-        "    if (lived_ms >= HEALTHY_AFTER_MS) backoff_reset(&c->backoff);\n",
-        ""),
+        "src/node/peering.c",
+        "    uint64_t lived_ms = l->talking_ms > 0 ? n->now_ms - l->talking_ms : 0;\n",
+        "    uint64_t lived_ms = l->talking_ms > 0 ? n->now_ms - l->heard_ms : 0;\n"),
     Mutant(
         "goodbye_is_for_good",
         "who says goodbye stays a member, and is dialled",
@@ -387,10 +380,4 @@ MUTANTS = (
         "src/node/roster.c",
         "        heard = m->link != 0 && n->now_ms - m->heard_ms <= n->members.peer_timeout_ms;\n",
         "        heard = m->state == MEMBER_ALIVE || m->state == MEMBER_INDIRECT;\n"),
-    Mutant(
-        "heartbeat_behind_bulk",
-        "heartbeats do not wait for bulk to leave",
-        "src/node/roster.c",
-        "    if (!node_may_answer(l)) return;\n    struct buffer token",
-        "    if (l->outstanding > 0) return;\n    struct buffer token"),
 )

@@ -172,7 +172,12 @@ class Hunt:
         self.cpu = {start: 1.0 for start in starts}
 
     def examine(self, mutant: Mutant, work: Path) -> list[Outcome]:
-        program = self.build.mutate(mutant, work)
+        """Nothing, if it does not build."""
+        try:
+            program = self.build.mutate(mutant, work)
+        except Failure as failure:
+            print(f"mutants: {failure}", file=sys.stderr)
+            return []
         outcomes = [run_from(program, start, self.limit) for start in self.starts]
         program.unlink()
         return outcomes
@@ -187,7 +192,7 @@ class Hunt:
         caught = 0
         for mutant, outcomes in zip(mutants, pool.map(lambda m: self.examine(m, work), mutants)):
             self.note(outcomes)
-            caught += tell(mutant, outcomes, self.limit)
+            caught += bool(outcomes) and tell(mutant, outcomes, self.limit)
         return caught
 
     def control(self, pool: Executor) -> bool:
