@@ -69,6 +69,7 @@ void oracle_read(struct sim *s, uint32_t node, struct bytes name)
     uint32_t counter = registry_counter(&s->registry, name);
     ledger_fit_counter(&m->ledger, counter);
     check_shown(s, node, counter, &seen);
+    check_gate(s, node, counter, seen.commit);
     operation_add(
         s, m,
         &(struct operation){

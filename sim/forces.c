@@ -26,6 +26,7 @@ void forces_draw(struct run *r)
 void forces_begin(struct run *r)
 {
     asked = r;
+    r->sim->judges_early = r->one_in[FORCE_JUDGE_EARLY] > 0;
     force_decide_by(decide);
 }
 

@@ -21,6 +21,7 @@ static enum err start(struct sim *s, uint32_t node)
     }
     REQUIRE(node_start(m->node, sim_node_ms(s, node), sim_wall_ms(s, node), &actions) == ERR_OK);
     oracle_started(s, node);
+    oracle_members_begin(s, node);
     sim_carry_out(s, node, &actions);
     sim_arm(s, node);
     return ERR_OK;

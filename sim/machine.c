@@ -40,7 +40,7 @@ static struct node *make_node(struct sim *s, uint32_t node)
                                     .heartbeat_ms = SIM_HEARTBEAT_MS,
                                     .peer_timeout_ms = SIM_PEER_TIMEOUT_MS,
                                     .backoff_ms_min = SIM_BACKOFF_MS_MIN,
-                                    .backoff_ms_max = SIM_BACKOFF_MS_MAX,
+                                    .backoff_ms_max = s->options.backoff_ms_max,
                                     .durability_sync = !s->options.async,
                                     .shards = SIM_SHARDS,
                                     .snapshot_bytes = s->options.snapshot_bytes,

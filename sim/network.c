@@ -306,6 +306,8 @@ static void happen_deliver(struct sim *s, const struct happening *h)
     e->first = p->next;
     e->queued -= p->len;
     if (!e->first) e->last = NULL;
+    if (e->heard_first_ms == 0) e->heard_first_ms = s->now_ms;
+    e->heard_last_ms = s->now_ms;
     uint32_t node = e->node; /* the row of wires may move while the node works */
     link_id link = e->link;
     deliver_schedule(s, h->wire, h->end);
@@ -338,6 +340,8 @@ static void end_down(struct sim *s, const struct happening *h, const char *reaso
 {
     struct wire_end *e = &s->network.wires[h->wire].ends[h->end];
     link_id link = e->link;
+    uint64_t lived_ms = e->heard_first_ms > 0 ? s->now_ms - e->heard_first_ms : 0;
+    oracle_link_ends(s, h->node, s->network.wires[h->wire].ends[!h->end].node, h->end == 0, lived_ms);
     e->link = 0;
     wire_give_back(s, h->wire);
     node_event(s, h->node, EVENT_LINK_DOWN, link, bytes_of(NULL, 0), reason);

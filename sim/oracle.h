@@ -124,8 +124,18 @@ void ledger_fit_counter(struct ledger *l, uint32_t counter);
 void ledger_fit_line(struct ledger *l, uint32_t line);
 uint64_t *ledger_held(struct ledger *l, uint32_t line, uint32_t counter);
 
-/* oracle_rest.c: the cluster at rest */
+/* oracle_members.c: what a node thinks of the others */
 #define PROBLEM_BYTES 320u
+struct notice;
+void oracle_members_begin(struct sim *s, uint32_t node);
+void oracle_steps(struct sim *s, uint32_t node, uint64_t node_ms);
+void oracle_asks(struct sim *s, uint32_t node, struct bytes about);
+void oracle_link_ends(struct sim *s, uint32_t node, uint32_t peer, bool dialled, uint64_t lived_ms);
+void oracle_notice(struct sim *s, uint32_t node, const struct notice *notice);
+bool oracle_members_agree(struct sim *s, char problem[PROBLEM_BYTES]); /* as it is true */
+void oracle_check_members(struct sim *s);
+
+/* oracle_rest.c: the cluster at rest */
 bool oracle_is_at_rest(struct sim *s, char problem[PROBLEM_BYTES]);
 /* A sum over names, values and entries, in any order. */
 struct replicas;
@@ -134,6 +144,7 @@ struct entries_sum {
     uint64_t sum;
 };
 void entries_sum_visit(void *context, const struct visit *visit);
+uint64_t oracle_entries_of_all(struct sim *s); /* of the first node's, which are all others' too; a number */
 void oracle_check_rest(struct sim *s); /* everything there is to check, once it is */
 
 #endif

@@ -5,12 +5,14 @@
 #include "sim/world.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PLAN_CLIENT 2000u
 #define LENGTH_S_MIN 10u
 #define LENGTH_S_SPREAD 40u
 /* A frame of 56 KiB must come through within the peer timeout, or a link with bulk on it looks dead. */
 #define LINK_BYTES_PER_MS_MIN 40u
+#define APART_MS_MAX 60000u
 #define REST_WINDOW_MS 10000u
 #define REST_BEFORE_MS 60000u             /* links that are doubled end, boots become firm */
 #define NODE_BYTES_MOST (1280u << 10)     /* tables, buffers, the megabyte that the journal keeps for its next write */
@@ -36,6 +38,7 @@ static void draw_clients(struct run *r)
     r->name_bytes = run_draw(r, 4) == 0 ? 40 + run_draw(r, 200) : 0;
     r->delta_max = run_draw(r, 8) == 0 ? INT64_C(1) << 40 : 9;
     r->grow_only = run_draw(r, 2) == 0;
+    r->burst_one_in = run_draw(r, 2) == 0 ? 16u << run_draw(r, 7) : 0;
 }
 
 static void draw_world(struct run *r)
@@ -54,6 +57,7 @@ static void draw_world(struct run *r)
                                    .piece_bytes_max = small_pieces ? 1 + run_draw(r, 2000) : 0,
                                    .segment_bytes = 4096u << run_draw(r, 6),
                                    .snapshot_bytes = 5000u << run_draw(r, 6),
+                                   .backoff_ms_max = SIM_BACKOFF_MS_MAX >> run_draw(r, 6),
                                    .seeds = 1 + run_draw(r, 3) };
     if (options.seeds > options.nodes) options.seeds = options.nodes;
     r->nodes_max = options.nodes + 1 + run_draw(r, 3);
@@ -88,26 +92,45 @@ static void tell_conditions(const struct run *r)
 
 /* --- clients --- */
 
-static void client_name(struct run *r, char name[320])
+static void client_name(const struct run *r, uint32_t counter, char name[320])
 {
-    uint32_t counter = run_draw(r, 1 + run_draw(r, r->counters));
     int len = snprintf(name, 320, "c%u", counter);
     for (uint32_t i = (uint32_t)len; i < r->name_bytes; i++) name[len++] = (char)('a' + (counter + i) % 26);
     name[len] = '\0';
 }
 
-static void client_acts(struct run *r, uint32_t node)
+static void client_adds(struct run *r, uint32_t node, const char *name)
 {
-    char name[320];
-    client_name(r, name);
-    if (run_draw(r, 100) < r->read_percent) {
-        sim_get(r->sim, node, name);
-        return;
-    }
     int64_t delta = 1 + (int64_t)random_below(&r->random, (uint64_t)r->delta_max);
     if (!r->grow_only && run_draw(r, 3) == 0) delta = -delta;
     enum err err = sim_add(r->sim, node, name, delta);
     REQUIRE(err == ERR_OK || err == ERR_FENCED || err == ERR_FULL || err == ERR_CLOSED || err == ERR_RANGE);
+}
+
+/* More than a commit takes at a stretch. (The node may fall in the middle of it.) */
+static void client_bursts(struct run *r, uint32_t node)
+{
+    char name[320];
+    uint32_t count = 1 + run_draw(r, r->counters);
+    for (uint32_t i = 0; i < count && sim_is_up(r->sim, node); i++) {
+        client_name(r, i, name);
+        client_adds(r, node, name);
+    }
+}
+
+static void client_acts(struct run *r, uint32_t node)
+{
+    char name[320];
+    if (r->burst_one_in > 0 && run_draw(r, r->burst_one_in) == 0) {
+        client_bursts(r, node);
+        return;
+    }
+    client_name(r, run_draw(r, 1 + run_draw(r, r->counters)), name);
+    if (run_draw(r, 100) < r->read_percent) {
+        sim_get(r->sim, node, name);
+        return;
+    }
+    client_adds(r, node, name);
 }
 
 static void planned(void *context, uint32_t what, uint32_t node)
@@ -127,33 +150,69 @@ static void planned(void *context, uint32_t what, uint32_t node)
 
 /* --- healing --- */
 
-static bool takes_part(struct sim *s, uint32_t node)
+static bool takes_part(const struct sim *s, uint32_t node)
 {
-    return sim_is_up(s, node) && !sim_machine(s, node)->outside;
+    return sim_machine(s, node)->up && !sim_machine(s, node)->outside;
 }
 
-static bool is_known(struct sim *s, uint32_t node, uint32_t other)
+enum acquaintance { STRANGER, FORGOTTEN, KNOWN };
+
+static enum acquaintance knows(struct sim *s, uint32_t node, uint32_t other)
 {
-    bool known = false;
     const struct view *view = sim_view(s, node);
+    enum acquaintance found = STRANGER;
     for (uint32_t i = 0; i < view->members_count; i++) {
         const struct view_member *m = &view->members[i];
-        known |= strcmp(m->node, sim_machine(s, other)->name) == 0 && m->state != MEMBER_LEFT;
+        if (strcmp(m->node, sim_machine(s, other)->name) == 0) found = m->state == MEMBER_LEFT ? FORGOTTEN : KNOWN;
     }
     view_drop(view);
-    return known;
+    return found;
 }
 
-/* Whom a node that takes part never met, or was told to forget, it is told of, as an operator would see to. */
+/* Two that were told to forget each other find together only if somebody says so. */
+static void reconcile(struct sim *s, uint32_t count)
+{
+    for (uint32_t a = 0; a < count; a++) {
+        for (uint32_t b = 0; b < a; b++) {
+            if (!takes_part(s, a) || !takes_part(s, b)) continue;
+            enum acquaintance there = knows(s, a, b), back = knows(s, b, a);
+            if (there != KNOWN && back != KNOWN && (there == FORGOTTEN || back == FORGOTTEN))
+                sim_seed(s, a, sim_machine(s, b)->name);
+        }
+    }
+}
+
+/* Whoever knows of each other, in whichever direction, finds together. An operator introduces only those to the first
+ * node that are of another crowd: a number below `count` for each. */
+static void find_crowds(struct sim *s, uint32_t *crowd, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) crowd[i] = i;
+    for (uint32_t a = 0; a < count; a++) {
+        for (uint32_t b = 0; b < count; b++) {
+            if (crowd[a] == crowd[b] || !takes_part(s, a) || !takes_part(s, b)) continue;
+            if (knows(s, a, b) != KNOWN) continue;
+            uint32_t from = crowd[b], to = crowd[a];
+            for (uint32_t i = 0; i < count; i++) crowd[i] = crowd[i] == from ? to : crowd[i];
+        }
+    }
+}
+
 static void introduce(struct run *r)
 {
     struct sim *s = r->sim;
-    for (uint32_t a = 0; a < s->options.nodes; a++) {
-        for (uint32_t b = 0; b < s->options.nodes; b++) {
-            if (a == b || !takes_part(s, a) || !takes_part(s, b) || is_known(s, a, b)) continue;
-            sim_seed(s, a, sim_machine(s, b)->name);
-        }
+    uint32_t count = s->options.nodes, first = UINT32_MAX;
+    reconcile(s, count);
+    uint32_t *crowd = sim_grow(NULL, &(uint32_t){ 0 }, count, sizeof *crowd);
+    find_crowds(s, crowd, count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!takes_part(s, i)) continue;
+        if (first == UINT32_MAX) first = i;
+        if (crowd[i] == crowd[first]) continue;
+        sim_seed(s, i, sim_machine(s, first)->name);
+        uint32_t joined = crowd[i];
+        for (uint32_t k = 0; k < count; k++) crowd[k] = crowd[k] == joined ? crowd[first] : crowd[k];
     }
+    free(crowd);
 }
 
 static void cut_off(struct sim *s, uint32_t node)
@@ -200,13 +259,21 @@ static void heal(struct run *r)
     introduce(r);
 }
 
+static bool is_agreed(struct sim *s)
+{
+    char problem[PROBLEM_BYTES];
+    return oracle_members_agree(s, problem) && oracle_is_at_rest(s, problem);
+}
+
 static void agree(struct run *r, const char *who)
 {
     struct sim *s = r->sim;
     uint64_t began = s->now_ms;
     sim_moment(s, 0, who, 0, 0);
-    if (!sim_run_until(s, sim_is_settled, RUN_AGREE_MS)) oracle_check_rest(s);
+    bool agreed = sim_run_until(s, is_agreed, RUN_AGREE_MS_FOR(s->options.backoff_ms_max));
     oracle_check_rest(s);
+    oracle_check_members(s);
+    REQUIRE(agreed);
     uint64_t took = s->now_ms - began;
     if (took > s->tally->converged_ms_max) s->tally->converged_ms_max = took;
 }
@@ -280,6 +347,27 @@ static void check_control(struct run *r)
     oracle_check_rest(s);
 }
 
+/* A cluster that starts as a whole finds itself, and nothing has become of what was there. */
+static void start_anew(struct run *r)
+{
+    struct sim *s = r->sim;
+    uint64_t before = oracle_entries_of_all(s);
+    bool power = run_draw(r, 2) == 0;
+    for (uint32_t i = 0; i < s->options.nodes; i++) {
+        if (power)
+            sim_power_cut(s, i);
+        else if (sim_is_up(s, i))
+            sim_kill(s, i);
+    }
+    s->options.no_seeds = true;
+    for (uint32_t i = 0; i < s->options.nodes; i++) {
+        if (!sim_machine(s, i)->stopped_for_good) sim_start(s, i);
+    }
+    agree(r, "all start anew");
+    s->tally->checks[CHECK_FOUND_AGAIN]++;
+    if (oracle_entries_of_all(s) != before) oracle_fail(s, 0, "FOUND_AGAIN", "other entries than before the restart");
+}
+
 /* --- the phases --- */
 
 static void be_unsafe(struct run *r)
@@ -310,12 +398,14 @@ uint64_t run_seed(const struct run_options *options)
     choose_healed(&r);
     heal(&r);
     agree(&r, "some are healed");
+    if (run_draw(&r, 4) == 0) sim_run_ms(r.sim, run_draw(&r, APART_MS_MAX));
     for (uint32_t i = 0; i < r.sim->options.nodes; i++)
         sim_machine(r.sim, i)->outside = sim_machine(r.sim, i)->stopped_for_good;
     heal(&r);
     agree(&r, "all are healed");
     check_control(&r);
     check_memory(&r);
+    if (run_draw(&r, 4) == 0) start_anew(&r);
     uint64_t trace = sim_trace(r.sim);
     r.sim->tally->runs++;
     sim_free(r.sim);

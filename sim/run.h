@@ -15,7 +15,9 @@ struct run;
  * (peer timeout), then the longest wait with its jitter, and again, since both sides may have closed a link for the
  * other's; on a clock that is a tenth slow. Then gossip: it asks an owner that does not push in the third of its rounds
  * (1.2 s each), another peer in the next, and a disk that was full is tried again after half a second. */
-#define RUN_AGREE_MS ((2u * (SIM_BACKOFF_MS_MAX * 12u / 10u + SIM_PEER_TIMEOUT_MS) * 11u / 10u) + 20u * 1200u)
+#define RUN_AGREE_MS_FOR(backoff_ms_max)                                                                               \
+    ((2u * ((backoff_ms_max) * 12u / 10u + SIM_PEER_TIMEOUT_MS) * 11u / 10u) + 20u * 1200u)
+#define RUN_AGREE_MS RUN_AGREE_MS_FOR(SIM_BACKOFF_MS_MAX)
 
 struct run_options {
     uint64_t seed;
@@ -33,6 +35,7 @@ struct run {
     uint32_t every_ms[FAULT_COUNT]; /* mean time between two; 0: not in this run */
     uint32_t one_in[FORCE_COUNT];   /* chance of a forced branch; 0: not in this run */
     uint32_t counters, op_every_ms, read_percent, name_bytes;
+    uint32_t burst_one_in; /* of a client's visits changes a whole row of counters; 0: none does */
     uint32_t nodes_max, disks_lost_max;
     int64_t delta_max;
     uint64_t held_before;         /* memory, by whoever else runs in this process */

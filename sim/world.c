@@ -92,6 +92,7 @@ static void note(struct sim *s, uint32_t node, const struct notice *notice)
     if (notice->kind == NOTICE_HISTORIES) s->histories = true;
     m->notice_last[notice->kind] = *notice;
     sim_moment(s, node, names[notice->kind], notice->number, 0);
+    oracle_notice(s, node, notice);
     if (s->listener) s->listener(s->listener_context, s->now_ms, node, notice);
 }
 
@@ -193,6 +194,7 @@ void sim_event(struct sim *s, uint32_t node, struct event *event)
     event->now_us = event->now_ms * 1000;
     event->wall_ms = sim_wall_ms(s, node);
     trace_event(s, node, event);
+    oracle_steps(s, node, event->now_ms);
     REQUIRE(node_step(m->node, event, &actions) == ERR_OK);
     oracle_stepped(s, node, event);
     sim_carry_out(s, node, &actions);
@@ -322,6 +324,7 @@ struct sim *sim_new(const struct sim_options *options)
     if (o->latency_ms_max == 0) o->latency_ms_max = 2;
     if (o->sync_ms_max == 0) o->sync_ms_max = 3;
     if (o->piece_bytes_max == 0) o->piece_bytes_max = 64u << 10;
+    if (o->backoff_ms_max == 0) o->backoff_ms_max = SIM_BACKOFF_MS_MAX;
     if (o->segment_bytes == 0) o->segment_bytes = 64u << 10;
     random_init(&s->random, o->seed);
     registry_init(&s->registry);
@@ -344,6 +347,7 @@ static void machine_free(struct sim *s, uint32_t node)
     free(m->held);
     free(m->waiting);
     free(m->dialled);
+    free(m->opinions);
     free(m->peers);
     free(m);
 }

@@ -25,6 +25,12 @@ struct clock {
     int64_t wall_offset_ms;
 };
 
+/* What a node said of another one last. */
+struct opinion {
+    bool up;
+    uint64_t asked_ms; /* when it asked others about it */
+};
+
 /* What happens to a machine in the middle of a step. */
 enum blow { BLOW_NONE, BLOW_KILL, BLOW_POWER };
 
@@ -59,6 +65,12 @@ struct machine {
     char *peers;
     uint32_t orders_answered;
     enum order_result order_result; /* of the last */
+    /* oracle_members.c; times of the node's own clock */
+    struct opinion *opinions; /* by node */
+    uint32_t opinions_cap;
+    uint64_t stepped_ms, listens_ms; /* last step; since when it has not stood still */
+    uint32_t lost_peer;              /* whose link ended last, and whether the next wait has to be the first one */
+    bool lost_was_healthy;
 };
 
 struct sim {
@@ -83,6 +95,7 @@ struct sim {
     void *listener_context;
     sim_planner *planner;
     void *planner_context;
+    bool judges_early; /* forced: verdicts before their time */
     bool tells; /* every moment on standard output */
 };
 
