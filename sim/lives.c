@@ -7,7 +7,6 @@
 static enum err start(struct sim *s, uint32_t node)
 {
     struct machine *m = sim_machine(s, node);
-    struct actions actions = { 0 };
     sim_moment(s, node, "start", 0, 0);
     enum err err = machine_start(s, node);
     if (err != ERR_OK) {
@@ -19,10 +18,10 @@ static enum err start(struct sim *s, uint32_t node)
         oracle_ended(s, node, dark ? END_POWER : END_KILL);
         return err;
     }
-    REQUIRE(node_start(m->node, sim_node_ms(s, node), sim_wall_ms(s, node), &actions) == ERR_OK);
+    REQUIRE(node_start(m->node, sim_node_ms(s, node), sim_wall_ms(s, node), &s->actions) == ERR_OK);
     oracle_started(s, node);
     oracle_members_begin(s, node);
-    sim_carry_out(s, node, &actions);
+    sim_carry_out(s, node);
     sim_arm(s, node);
     return ERR_OK;
 }

@@ -32,7 +32,7 @@ struct wire_end {
     struct piece *first, *last; /* on the way to this end */
     uint64_t last_ms;
     uint64_t heard_first_ms, heard_last_ms; /* what was delivered; 0: nothing */
-    uint64_t queued; /* bytes on the way to this end */
+    uint64_t queued;                        /* bytes on the way to this end */
     uint64_t untold; /* bytes that this end's node handed over and was not told yet to have left */
 };
 struct wire {

@@ -3,8 +3,7 @@
  * of the entries did. It looks at the core from outside only: actions, frames, the walk over the keyspace, the version
  * vector. A ledger is one node's page.
  *
- * The checks of a step look at what the step changed; an audit looks at a whole node; at rest everything is compared.
- */
+ * The checks of a step look at what the step changed, an audit at a whole node; at rest everything is compared. */
 #ifndef QUIPU_SIM_ORACLE_H
 #define QUIPU_SIM_ORACLE_H
 
@@ -145,6 +144,6 @@ struct entries_sum {
 };
 void entries_sum_visit(void *context, const struct visit *visit);
 uint64_t oracle_entries_of_all(struct sim *s); /* of the first node's, which are all others' too; a number */
-void oracle_check_rest(struct sim *s); /* everything there is to check, once it is */
+void oracle_check_rest(struct sim *s);         /* everything there is to check, once it is */
 
 #endif

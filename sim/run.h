@@ -16,7 +16,7 @@ struct run;
  * other's; on a clock that is a tenth slow. Then gossip: it asks an owner that does not push in the third of its rounds
  * (1.2 s each), another peer in the next, and a disk that was full is tried again after half a second. */
 #define RUN_AGREE_MS_FOR(backoff_ms_max)                                                                               \
-    ((2u * ((backoff_ms_max) * 12u / 10u + SIM_PEER_TIMEOUT_MS) * 11u / 10u) + 20u * 1200u)
+    ((2u * ((backoff_ms_max)*12u / 10u + SIM_PEER_TIMEOUT_MS) * 11u / 10u) + 20u * 1200u)
 #define RUN_AGREE_MS RUN_AGREE_MS_FOR(SIM_BACKOFF_MS_MAX)
 
 struct run_options {

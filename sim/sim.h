@@ -34,7 +34,7 @@ struct sim_options {
     uint32_t link_bytes_per_ms;              /* of each direction of a link [no limit] */
     uint32_t piece_bytes_max;                /* links hand over at most this much at a time [64 Ki] */
     uint64_t snapshot_bytes;                 /* [the node's default] */
-    uint32_t backoff_ms_max; /* [SIM_BACKOFF_MS_MAX] */
+    uint32_t backoff_ms_max;                 /* [SIM_BACKOFF_MS_MAX] */
     uint32_t segment_bytes;                  /* of the journal [64 Ki] */
     bool grow_only; /* increments are positive, so what a node has shown must not become less, but for power cuts */
     bool no_seeds;  /* nodes know nobody; else each knows the first ones */

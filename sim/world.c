@@ -140,16 +140,16 @@ static void blow_falls(struct sim *s, uint32_t node)
         sim_kill(s, node);
 }
 
-void sim_carry_out(struct sim *s, uint32_t node, struct actions *actions)
+void sim_carry_out(struct sim *s, uint32_t node)
 {
     struct machine *m = sim_machine(s, node);
     uint32_t life = m->life;
     s->frame_checked = NULL;
-    for (uint32_t i = 0; i < actions->count && m->life == life; i++) {
-        carry_out_one(s, node, &actions->items[i]);
+    for (uint32_t i = 0; i < s->actions.count && m->life == life; i++) {
+        carry_out_one(s, node, &s->actions.items[i]);
         if (m->life == life) blow_falls(s, node);
     }
-    actions_release(actions);
+    actions_clear(&s->actions);
 }
 
 void sim_arm(struct sim *s, uint32_t node)
@@ -188,16 +188,16 @@ void sim_event(struct sim *s, uint32_t node, struct event *event)
 {
     struct machine *m = sim_machine(s, node);
     if (!m->up) return;
-    struct actions actions = { 0 };
     uint32_t life = m->life;
+    REQUIRE(s->actions.count == 0);
     event->now_ms = sim_node_ms(s, node);
     event->now_us = event->now_ms * 1000;
     event->wall_ms = sim_wall_ms(s, node);
     trace_event(s, node, event);
     oracle_steps(s, node, event->now_ms);
-    REQUIRE(node_step(m->node, event, &actions) == ERR_OK);
+    REQUIRE(node_step(m->node, event, &s->actions) == ERR_OK);
     oracle_stepped(s, node, event);
-    sim_carry_out(s, node, &actions);
+    sim_carry_out(s, node);
     if (m->life != life) return;
     oracle_answer(s, node);
     sim_arm(s, node);
@@ -357,6 +357,7 @@ void sim_free(struct sim *s)
     for (uint32_t i = 0; i < s->options.nodes; i++) machine_free(s, i);
     network_release(s);
     registry_release(&s->registry);
+    actions_release(&s->actions);
     schedule_release(&s->schedule);
     free(s->machines);
     free(s);

@@ -81,6 +81,7 @@ struct sim {
     struct machine **machines;
     uint32_t machines_cap;
     struct network network;
+    struct actions actions; /* of the step under way */
     struct registry registry;
     uint64_t operations; /* ids of operations, from 1 */
     uint32_t disks_lost, disks_old, disks_copied;
@@ -96,7 +97,7 @@ struct sim {
     sim_planner *planner;
     void *planner_context;
     bool judges_early; /* forced: verdicts before their time */
-    bool tells; /* every moment on standard output */
+    bool tells;        /* every moment on standard output */
 };
 
 static inline struct machine *sim_machine(const struct sim *s, uint32_t node)
@@ -107,7 +108,7 @@ static inline struct machine *sim_machine(const struct sim *s, uint32_t node)
 /* world.c */
 void sim_schedule(struct sim *s, const struct happening *h);
 void sim_event(struct sim *s, uint32_t node, struct event *event);
-void sim_carry_out(struct sim *s, uint32_t node, struct actions *actions);
+void sim_carry_out(struct sim *s, uint32_t node);
 void sim_arm(struct sim *s, uint32_t node); /* its next wake-up */
 uint64_t sim_wall_ms(const struct sim *s, uint32_t node);
 uint32_t sim_random(struct sim *s, uint32_t up_to);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process around an HTTP session without a socket: real counters, and a view, a clock and a verify that the test
- * sets. For unit tests and the fuzz target alike. */
+/* A process around an HTTP session, no socket: real counters; the test sets view, clock and verify. For fuzzing too. */
 #ifndef QUIPU_TEST_UNIT_HTTP_FIXTURE_H
 #define QUIPU_TEST_UNIT_HTTP_FIXTURE_H
 
