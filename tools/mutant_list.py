@@ -120,10 +120,8 @@ MUTANTS = (
         "durable_when_written",
         "a digest says of a peer's entries that they are durable only when they are synced here",
         "src/cluster/digest.c",
-        "        struct digest_item item = { *replicas_id(replicas, i), known->known, known->durable, known->nonce, firm, "
-        "pledged };\n",
-        "        struct digest_item item = { *replicas_id(replicas, i), known->known, known->known, known->nonce, firm, "
-        "pledged };\n",
+        "        .durable = known->durable,\n",
+        "        .durable = known->known,\n",
         quick=True),
     Mutant(
         "durability_not_told",
@@ -242,7 +240,8 @@ MUTANTS = (
         "a sync that failed is never repeated: the cache has forgotten what it should have written",
         "src/journal/journal.c",
         "    enum err err = j->storage.ops->sync(j->active);\n    if (err == ERR_OK) j->block_synced",
-        "    enum err err = j->storage.ops->sync(j->active);\n    if (err == ERR_IO) err = j->storage.ops->sync(j->active);\n"
+        "    enum err err = j->storage.ops->sync(j->active);\n"
+        "    if (err == ERR_IO) err = j->storage.ops->sync(j->active);\n"
         "    if (err == ERR_OK) j->block_synced"),
     Mutant(
         "recovered_tail_is_not_synced",
