@@ -231,6 +231,7 @@ void network_send(struct sim *s, uint32_t node, link_id link, struct shared *byt
     if (bytes != s->frame_checked) oracle_frame(s, node, bytes_of(bytes->ptr, bytes->len));
     s->frame_checked = bytes;
     if (!find_end(s, node, link, &wire, &end) || s->network.wires[wire].ends[end].closed) return;
+    oracle_sends(s, node, s->network.wires[wire].ends[!end].node, bytes_of(bytes->ptr, bytes->len));
     frames_pass(s, wire, end, bytes);
     struct wire_end *e = &s->network.wires[wire].ends[end];
     e->untold += bytes->len;
@@ -307,7 +308,7 @@ static void happen_deliver(struct sim *s, const struct happening *h)
     e->queued -= p->len;
     if (!e->first) e->last = NULL;
     if (e->heard_first_ms == 0) e->heard_first_ms = s->now_ms;
-    e->heard_last_ms = s->now_ms;
+    e->heard_last_ms = sim_node_ms(s, e->node);
     uint32_t node = e->node; /* the row of wires may move while the node works */
     link_id link = e->link;
     deliver_schedule(s, h->wire, h->end);

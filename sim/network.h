@@ -31,9 +31,10 @@ struct wire_end {
     bool sent_scheduled;        /* word of what has left */
     struct piece *first, *last; /* on the way to this end */
     uint64_t last_ms;
-    uint64_t heard_first_ms, heard_last_ms; /* what was delivered; 0: nothing */
-    uint64_t queued;                        /* bytes on the way to this end */
-    uint64_t untold; /* bytes that this end's node handed over and was not told yet to have left */
+    uint64_t heard_first_ms; /* when something was delivered; 0: nothing was */
+    uint64_t heard_last_ms;  /* by the clock of its node */
+    uint64_t queued;         /* bytes on the way to this end */
+    uint64_t untold;         /* bytes that this end's node handed over and was not told yet to have left */
 };
 struct wire {
     struct wire_end ends[2];

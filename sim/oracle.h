@@ -128,7 +128,7 @@ uint64_t *ledger_held(struct ledger *l, uint32_t line, uint32_t counter);
 struct notice;
 void oracle_members_begin(struct sim *s, uint32_t node);
 void oracle_steps(struct sim *s, uint32_t node, uint64_t node_ms);
-void oracle_asks(struct sim *s, uint32_t node, struct bytes about);
+void oracle_sends(struct sim *s, uint32_t node, uint32_t to, struct bytes frame);
 void oracle_link_ends(struct sim *s, uint32_t node, uint32_t peer, bool dialled, uint64_t lived_ms);
 void oracle_notice(struct sim *s, uint32_t node, const struct notice *notice);
 bool oracle_members_agree(struct sim *s, char problem[PROBLEM_BYTES]); /* as it is true */

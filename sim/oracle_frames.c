@@ -61,6 +61,5 @@ void oracle_frame(struct sim *s, uint32_t node, struct bytes bytes)
         oracle_fail(s, node, "SENT_DURABLE", "what was sent is not a frame");
     if (frame.kind != FRAME_BLOCK) sim_moment(s, node, frame_name(frame.kind), frame.body.len, 0);
     if (frame.kind == FRAME_BLOCK) check_block(s, node, frame.body);
-    if (frame.kind == FRAME_ASK) oracle_asks(s, node, frame.body);
     if (frame.kind == FRAME_DIGEST) check_digest(s, node, frame.body);
 }

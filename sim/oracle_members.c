@@ -3,12 +3,14 @@
  * waits longer than it has to. */
 #include "sim/world.h"
 
+#include "cluster/frame.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #define HEALTHY_SIM_MS 16000u /* ten seconds on a slow clock, and a handshake that took its time */
 #define TALKS_SIM_MS 4000u    /* a link this old that is not closed has done its handshake */
-#define HEARD_SIM_MS 2000u
+#define HEARD_MS 2000u
 
 static uint32_t node_by_name(const struct sim *s, const char *name)
 {
@@ -94,11 +96,16 @@ void oracle_steps(struct sim *s, uint32_t node, uint64_t node_ms)
     m->stepped_ms = node_ms;
 }
 
-void oracle_asks(struct sim *s, uint32_t node, struct bytes about)
+void oracle_sends(struct sim *s, uint32_t node, uint32_t to, struct bytes bytes)
 {
+    struct frame frame;
+    size_t len;
+    if (s->options.unchecked || bytes.ptr[4] != FRAME_ASK) return; /* cheap, for most frames */
+    REQUIRE(frame_read(bytes, &frame, &len) == ERR_OK);
     for (uint32_t i = 0; i < s->options.nodes; i++) {
         const char *name = sim_machine(s, i)->name;
-        if (bytes_equal(about, bytes_of_text(name))) opinion_of(s, node, i)->asked_ms = sim_node_ms(s, node);
+        if (i != to && bytes_equal(frame.body, bytes_of_text(name)))
+            opinion_of(s, node, i)->asked_ms = sim_node_ms(s, node);
     }
 }
 
@@ -112,7 +119,7 @@ static bool could_ask(const struct sim *s, uint32_t node, uint32_t accused)
             const struct wire_end *e = &w->ends[end];
             if (e->node != node || e->link == 0 || e->closed || e->heard_first_ms == 0) continue;
             if (w->ends[!end].node == accused || s->now_ms - e->heard_first_ms < TALKS_SIM_MS) continue;
-            if (s->now_ms - e->heard_last_ms < HEARD_SIM_MS) return true;
+            if (sim_node_ms(s, node) - e->heard_last_ms < HEARD_MS) return true;
         }
     }
     return false;
@@ -130,6 +137,9 @@ static void check_verdict(struct sim *s, uint32_t node, uint32_t peer, const str
     bool asked = o->asked_ms > 0 && now_ms - o->asked_ms < SIM_PEER_TIMEOUT_MS;
     if (!asked && could_ask(s, node, peer))
         oracle_fail(s, node, "VERDICT_FAIR", "it judges %s and has asked nobody", notice->node);
+    if (asked && notice->kind == NOTICE_PEER_DOWN && now_ms - o->asked_ms < SIM_HEARTBEAT_MS)
+        oracle_fail(s, node, "VERDICT_FAIR", "it judges %s %llu ms after it has asked", notice->node,
+                    (unsigned long long)(now_ms - o->asked_ms));
 }
 
 /* --- waits --- */

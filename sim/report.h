@@ -31,7 +31,7 @@
     X(CONTROL_CONSTANT, "8: control traffic at rest is constant")                                                      \
     X(CONVERGED, "liveness: healed nodes agree in bounded time")                                                       \
     X(MEMBERS_TRUE, "... also on who is there, and who has what of it on disk")                                        \
-    X(FOUND_AGAIN, "all start again, without seeds, and are what they were")                                           \
+    X(FOUND_AGAIN, "all start again, or one with an empty disk, without seeds, and are what they were")                \
     X(VERDICT_FAIR, "nobody is judged by one who stood still, or without asking others")                               \
     X(WAIT_BOUNDED, "a wait is within its bounds, and the first one after a healthy link")                             \
     X(WHOLE_NODE, "a node was looked through as a whole")                                                              \

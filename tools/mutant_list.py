@@ -354,7 +354,8 @@ MUTANTS = (
         "who says goodbye stays a member, and is dialled",
         "src/cluster/membership.c",
         "    who->state = MEMBER_DOWN;\n    who->goodbye = true;\n",
-        "    who->state = MEMBER_LEFT;\n    who->goodbye = true;\n"),
+        "    struct contact *c = contact_find(m, bytes_of_text(who->name));\n    if (c) c->gone = true;\n"
+        "    who->state = MEMBER_DOWN;\n    who->goodbye = true;\n"),
     Mutant(
         "members_are_not_kept",
         "known members are on disk, so that a cluster that starts as a whole finds itself",
@@ -368,11 +369,17 @@ MUTANTS = (
         "    if (gap_ms <= n->pause_ms_max) return;\n    membership_forgive(&n->members, now_ms);\n",
         "    if (gap_ms <= n->pause_ms_max) return;\n"),
     Mutant(
-        "verdict_without_asking",
+        "accused_is_asked",
         "before a silent member counts as down, others are asked whether they hear it",
         "src/node/roster.c",
+        "        if (l->stage != LINK_TALKING || l->member == about) continue;\n",
+        "        if (l->stage != LINK_TALKING || l->member != about) continue;\n"),
+    Mutant(
+        "verdict_before_the_answers",
+        "who was asked has time to answer before there is a verdict",
+        "src/node/roster.c",
         "    if (verdict == VERDICT_ASK && ask_others(n, index) == 0) {\n",
-        "    if (verdict == VERDICT_ASK) {\n"),
+        "    if (verdict == VERDICT_ASK && ask_others(n, index) < ASKED_MAX) {\n"),
     Mutant(
         "vouched_by_anybody",
         "who is asked says whether it hears the member itself",
