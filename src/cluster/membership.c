@@ -364,6 +364,7 @@ static uint64_t ask_at_ms(const struct membership *m, const struct member *who)
 enum verdict membership_judge(struct membership *m, uint32_t member, uint64_t now_ms)
 {
     struct member *who = &m->members[member];
+    if (!member_counts(who)) return VERDICT_NONE;
     if (!who->asking) {
         if (now_ms < ask_at_ms(m, who) && !FORCE(JUDGE_EARLY)) return VERDICT_NONE;
         who->asking = true;
