@@ -8,12 +8,15 @@
 #define PLAN_START 1001u
 #define PLAN_ROOM 1002u
 
-/* Off until the core handles them; whoever merges that takes the line out. `--with NAME` switches one on.
- *   DISK_OLD, DISK_COPIED, BIT_FLIP, SECTOR_ZERO, MISDIRECT  one run in 400 that has all of them fails still: seeds
- * 119, 132, 343 at 98546bd with all five on */
+/* Off until core and oracle agree about them; whoever brings that about takes the line out. `--with NAME` switches one
+ * on. BIT_FLIP, SECTOR_ZERO, MISDIRECT  nodes agree and totals are right, but a damaged node shows less for a while
+ * than it had shown (READ_GROWS: seeds 119, 1486 at 5a8a4e2 with old and copied disks too), and holds less after a
+ * later start than before it (FOUND_AGAIN: seed 370): either is allowed after damage, and the oracle does not know yet
+ * when. */
 static bool is_off[FAULT_COUNT] = {
-    [FAULT_DISK_OLD] = true,    [FAULT_DISK_COPIED] = true, [FAULT_BIT_FLIP] = true,
-    [FAULT_SECTOR_ZERO] = true, [FAULT_MISDIRECT] = true,
+    [FAULT_BIT_FLIP] = true,
+    [FAULT_SECTOR_ZERO] = true,
+    [FAULT_MISDIRECT] = true,
 };
 
 bool fault_is_on(enum fault fault)

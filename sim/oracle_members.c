@@ -48,8 +48,8 @@ static bool member_is_true(const struct sim *s, const struct view *view, const s
     const char *state = member_state_text(member->state);
     if (there && member->state == MEMBER_ALIVE && member->lag_entries == 0) return true;
     if (!there && !is_counted_in(member->state)) return true;
-    snprintf(problem, PROBLEM_BYTES, "%s has %s as %s, %llu entries behind; it %s", view->node, member->node, state,
-             (unsigned long long)member->lag_entries, there ? "takes part" : "is dead or cut off");
+    snprintf(problem, PROBLEM_BYTES, "%.40s has %.40s as %s, %llu entries behind; it %s", view->node, member->node,
+             state, (unsigned long long)member->lag_entries, there ? "takes part" : "is dead or cut off");
     return false;
 }
 
