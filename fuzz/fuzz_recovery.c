@@ -276,8 +276,8 @@ static void put_file(struct buffer *out, uint8_t which, struct bytes content)
 
 static void put_directory(struct buffer *out, const struct disk *disk)
 {
-    for (uint8_t i = 0; i < NAMES; i++) {
-        if (disk_has(disk, file_names[i])) put_file(out, i, disk_content(disk, file_names[i]));
+    for (size_t i = 0; i < NAMES; i++) {
+        if (disk_has(disk, file_names[i])) put_file(out, (uint8_t)i, disk_content(disk, file_names[i]));
     }
 }
 

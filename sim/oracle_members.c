@@ -156,9 +156,10 @@ static void check_wait(struct sim *s, uint32_t node, uint32_t peer, uint64_t wai
     const struct machine *m = sim_machine(s, node);
     uint64_t most = m->lost_was_healthy && m->lost_peer == peer ? SIM_BACKOFF_MS_MIN : s->options.backoff_ms_max;
     s->tally->checks[CHECK_WAIT_BOUNDED]++;
-    if (wait_ms > most + most / 5)
+    most += most / 5;
+    if (wait_ms > most)
         oracle_fail(s, node, "WAIT_BOUNDED", "%llu ms for n%u; at most %llu", (unsigned long long)wait_ms, peer,
-                    (unsigned long long)(most + most / 5));
+                    (unsigned long long)most);
 }
 
 void oracle_notice(struct sim *s, uint32_t node, const struct notice *notice)

@@ -81,9 +81,9 @@ static void start_again(struct lone *w, uint32_t own_entries, uint32_t others)
     struct node_options options = lone_options(w, LONE_NAME, NULL, 1);
     assert_ok(node_new(&options, &w->node));
     assert_ok(node_recover(w->node, records[0].kind, bytes_of(records[0].bytes->ptr, records[0].bytes->len)));
-    for (uint8_t number = 1; number <= others + 1; number++) {
+    for (uint32_t number = 1; number <= others + 1; number++) {
         struct block_writer writer;
-        struct block_head head = { .kind = BLOCK_DELTA, .replica = peer_id(number), .nonce = 7 };
+        struct block_head head = { .kind = BLOCK_DELTA, .replica = peer_id((uint8_t)number), .nonce = 7 };
         uint32_t entries = number == 1 ? own_entries : 3;
         buffer_clear(&block);
         block_begin(&writer, &block, &head);
