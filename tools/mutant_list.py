@@ -17,6 +17,8 @@ class Mutant(NamedTuple):
     waits: str = ""
 
 
+FORKS = "DISK_OLD and DISK_COPIED are off in sim/faults.c: without them no replica has two histories"
+
 MUTANTS = (
     # --- Entries
 
@@ -74,9 +76,9 @@ MUTANTS = (
         "claim_at_update",
         "a seq counts once it is on disk, not when it is given",
         "src/node/commit.c",
-        "    n->own_seq = c->seq_to;\n    size_t body",
-        "    n->own_seq = c->seq_to;\n    replicas_raise_known(n->replicas, n->own, c->seq_to, n->nonce);\n"
-        "    size_t body",
+        "    if (err == ERR_OK) n->own_seq = c->seq_to;\n",
+        "    if (err == ERR_OK) n->own_seq = c->seq_to;\n"
+        "    replicas_raise_known(n->replicas, n->own, c->seq_to, n->nonce);\n",
         quick=True),
     Mutant(
         "publish_before_sync",
@@ -127,8 +129,9 @@ MUTANTS = (
         "durability_not_told",
         "a peer hears when its entries have become durable here",
         "src/cluster/digest.c",
-        "        bool is_told = known->known == claim->told_known && known->durable == claim->told_durable;\n",
-        "        bool is_told = known->known == claim->told_known;\n"),
+        "    return item->known == claim->told_known && item->durable == claim->told_durable && "
+        "item->firm == claim->told_firm &&\n",
+        "    return item->known == claim->told_known && item->firm == claim->told_firm &&\n"),
 
     # --- What comes in
 
@@ -136,16 +139,16 @@ MUTANTS = (
         "gap_is_taken",
         "a block that begins beyond what is known is refused",
         "src/node/gossip.c",
-        "    if (head->from > accepted || head->to <= accepted) return false;\n",
-        "    if (head->to <= accepted) return false;\n",
+        "    if (head->from > accepted) return false;\n",
+        "",
         quick=True),
     Mutant(
         "claim_before_journal",
         "a peer's block is claimed when it is in the journal, not when it has come in",
         "src/node/gossip.c",
-        "    sync->accepted = item.head.to;\n}",
-        "    sync->accepted = item.head.to;\n"
-        "    replicas_raise_known(n->replicas, item.replica, item.head.to, item.head.nonce);\n}",
+        "        sync->accepted = item.head.to;\n        sync->mending = 0;\n",
+        "        sync->accepted = item.head.to;\n        sync->mending = 0;\n"
+        "        replicas_raise_known(n->replicas, item.replica, item.head.to, item.head.nonce);\n",
         quick=True),
     Mutant(
         "full_disk_drops_and_claims",
@@ -159,7 +162,7 @@ MUTANTS = (
     Mutant(
         "dead_owner_is_not_asked_for",
         "a dead node's entries reach everybody by those who have them",
-        "src/node/gossip.c",
+        "src/node/chase.c",
         "    if (owner && sync->stalled_rounds < STALLED_ROUNDS) return;\n",
         "    if (!owner || sync->stalled_rounds < STALLED_ROUNDS) return;\n",
         quick=True),
@@ -218,6 +221,12 @@ MUTANTS = (
         "src/node/lanes.c",
         "    if (replica == n->own) l->cursor = from;\n",
         "    if (replica == n->own && from > l->cursor) l->cursor = from;\n"),
+    Mutant(
+        "one_side_mends",
+        "of two that know a replica equally far and not the same, each takes what the other holds",
+        "src/node/chase.c",
+        "        if (claim.nonce != known->nonce || claim.print == known->print) continue;\n",
+        "        if (claim.nonce != known->nonce || claim.print <= known->print) continue;\n"),
 
     # --- Journal
 
@@ -246,7 +255,7 @@ MUTANTS = (
     Mutant(
         "recovered_tail_is_not_synced",
         "what recovery read from the cache is on disk before it counts",
-        "src/journal/recovery.c",
+        "src/journal/recovery_begin.c",
         "    if (err == ERR_OK) err = j->storage.ops->sync(j->active); /* (4) in journal.h */\n",
         ""),
     Mutant(
@@ -254,27 +263,21 @@ MUTANTS = (
         "the old segments go after the snapshot has its name",
         "src/journal/snapshot.c",
         """\
-    enum err err = finish_file(s);
-    if (err != ERR_OK) return err;
-    s->is_finished = true;
-    j->snapshot_replaced = j->snapshot;
-    j->snapshot = s->place.number;
+    enum err err = write_footer(s);
+    if (err == ERR_OK) err = set_aside(j, s->place.number);
 """,
         """\
-    uint64_t before = j->snapshot;
-    j->snapshot = s->place.number;
-    enum err err = remove_replaced(j);
-    if (err == ERR_OK) err = finish_file(s);
-    if (err != ERR_OK) return err;
-    s->is_finished = true;
-    j->snapshot_replaced = before;
+    enum err err = write_footer(s);
+    for (uint32_t i = 0; err == ERR_OK && i < j->segments_count && j->segments[i].number < s->place.number; i++)
+        err = remove_numbered(j, NAME_SEGMENT, j->segments[i].number);
+    if (err == ERR_OK) err = set_aside(j, s->place.number);
 """),
     Mutant(
         "snapshot_is_not_synced",
         "a snapshot is synced before it gets its name",
         "src/journal/snapshot.c",
-        "    if (err == ERR_OK) err = storage->ops->sync(s->file);\n",
-        ""),
+        "    return err == ERR_OK ? s->options.journal->storage.ops->sync(s->file) : err;\n",
+        "    return err;\n"),
     Mutant(
         "snapshot_before_all_is_in",
         "the walk of a snapshot begins when all that the old segments hold is in the keyspace",
@@ -285,16 +288,17 @@ MUTANTS = (
         "snapshot_claims_the_accepted",
         "the vector in a snapshot is what is known, not what waits",
         "src/node/identity.c",
-        "        struct digest_item item = { *replicas_id(n->replicas, i), known->known,  known->durable,\n",
-        "        uint64_t accepted = n->syncs[i].accepted > known->known ? n->syncs[i].accepted : known->known;\n"
-        "        struct digest_item item = { *replicas_id(n->replicas, i), accepted,      known->durable,\n"),
+        "        struct digest_item item = digest_item_of(n->replicas, i);\n        if (item.known > 0)",
+        "        struct digest_item item = digest_item_of(n->replicas, i);\n"
+        "        if (n->syncs[i].accepted > item.known) item.known = n->syncs[i].accepted;\n"
+        "        if (item.known > 0)"),
     Mutant(
         "promised_tail_is_cut",
         "a bad block that a later one says was synced is damage, not a torn tail",
-        "src/journal/recovery.c",
-        "    if (is_promised) return recovery_blame(r, f->name, end, ERR_CORRUPT);\n",
-        "",
-        waits="bit flips and misdirected writes are off until the branch `damage` is merged"),
+        "src/journal/recovery_segment.c",
+        "    return s->promised >= r->expected;\n",
+        "    return false;\n",
+        waits="BIT_FLIP, SECTOR_ZERO and MISDIRECT are off in sim/faults.c"),
 
     # --- Two histories of one replica
 
@@ -302,38 +306,44 @@ MUTANTS = (
         "base_is_not_checked",
         "a block of another history is refused: its base is the boot that wrote what is here",
         "src/node/fork.c",
-        "    bool fits = !gone && !differ(trail_nonce_at(trail, accepted), expected);\n",
-        "    bool fits = !gone && (expected != 0 || trail->count > 0);\n"),
+        "    uint64_t expected = accepted == head->from ? head->base : head->nonce;\n",
+        "    uint64_t expected = accepted == head->from ? 0 : head->nonce; /* it goes on from here */\n",
+        waits=FORKS),
     Mutant(
         "split_without_older_versions",
         "the entries of a loose boot carry the versions that they superseded",
         "src/count/keyspace_commit.c",
         "    if (taking.loose && !trail_is_loose(taking.loose, 0, UINT64_MAX)) taking.loose = NULL;\n",
-        "    if (taking.loose && !trail_is_loose(taking.loose, seq_first, UINT64_MAX)) taking.loose = NULL;\n"),
+        "    if (taking.loose && !trail_is_loose(taking.loose, seq_first, UINT64_MAX)) taking.loose = NULL;\n",
+        waits=FORKS),
     Mutant(
         "firm_at_once",
         "a boot is firm after every member has compared notes and pledged",
         "src/node/fork.c",
         "    else if (pledged || n->unpledged_to <= n->boot_start)\n",
-        "    else\n"),
+        "    else\n",
+        waits=FORKS),
     Mutant(
         "verified_by_some",
         "a boot compares notes with every member before it pledges",
         "src/node/fork.c",
         "        if (!m->checked) return;\n",
-        "        if (!m->checked) continue;\n"),
+        "        if (!m->checked) continue;\n",
+        waits=FORKS),
     Mutant(
         "pledge_before_disk",
         "a pledge is on disk before it is given",
         "src/node/fork.c",
         "        if (sync->pledge_append == 0 || sync->pledge_append > append) continue;\n",
-        "        if (sync->pledge_due == 0 && sync->firm_due == 0) continue;\n"),
+        "        if (sync->pledge_due == 0 && sync->firm_due == 0) continue;\n",
+        waits=FORKS),
     Mutant(
         "snapshot_forgets_older_versions",
         "a snapshot holds the superseded versions too",
         "src/count/collector.c",
         "    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, older_count);\n",
-        "    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, 0 * older_count);\n"),
+        "    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, 0 * older_count);\n",
+        waits=FORKS),
 
     # --- Membership
 
@@ -360,8 +370,26 @@ MUTANTS = (
         "members_are_not_kept",
         "known members are on disk, so that a cluster that starts as a whole finds itself",
         "src/node/roster.c",
-        "    if (changed) n->members_changed = n->members_untold = true;\n",
-        "    if (changed) n->members_untold = true;\n"),
+        "    m->told_by = told_by;\n    n->members_changed = true;\n",
+        "    m->told_by = told_by;\n"),
+    Mutant(
+        "hearsay_brings_back",
+        "a member that was forgotten comes back by contact with itself, and by nothing else",
+        "src/cluster/membership.c",
+        "        bool holds = standing_beats(said, member_standing(who));\n",
+        "        bool holds = standing_beats(said, member_standing(who)) || (!said.left && !counted);\n"),
+    Mutant(
+        "return_in_the_old_epoch",
+        "contact with a member that had left begins an epoch, which beats all that others say",
+        "src/cluster/membership.c",
+        "        said.epoch = who->epoch + !member_counts(who);\n",
+        "        said.epoch = who->epoch;\n"),
+    Mutant(
+        "leave_before_it_is_safe",
+        "a node leaves when peers have its entries on disk, not when they have heard of them",
+        "src/node/orders.c",
+        "        if (is_owner || (is_same && claim.durable >= seq)) return true;\n",
+        "        if (is_owner || (is_same && claim.known >= seq)) return true;\n"),
     Mutant(
         "paused_node_judges",
         "a node that stood still judges nobody before it has listened for a whole timeout",

@@ -4,7 +4,7 @@
 simulator of its own, which then runs random seeds, from five starting seeds, until a check fails or the CPU time is
 used up. No scenario takes part, and the product's sources hold nothing of this: one file is patched on the side.
 
-    tools/mutants.py BUILD [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--starts N] [--first SEED]
+    tools/mutants.py BUILD [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--starts N] [--first SEED] [--with FAULT]...
     tools/mutants.py --check       only whether each mistake's place is where the list says; builds nothing
 
 BUILD is the folder of the build flavour `sim`, up to date. Afterwards the simulator without any mistake runs the same
@@ -136,10 +136,11 @@ def outcome_of(errors: str, cpu: float, limit: float) -> Outcome:
     return Outcome(None, seed, cpu, "" if cpu >= limit * 0.9 else "it died without a word of why")
 
 
-def run_from(program: Path, first: int, limit: float) -> Outcome:
+def run_from(program: Path, first: int, limit: float, faults: list[str]) -> Outcome:
     """Seeds from the first on, in one process, until something fails or its CPU time is over."""
     words = ["/bin/sh", "-c", 'ulimit -t "$1" && shift && exec "$@"', "sh", str(max(1, round(limit))), str(program),
              "--seeds", f"{first}..{first + SEEDS_MOST}", "--jobs", "1"]
+    words += [word for fault in faults for word in ("--with", fault)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace") as p:
         errors = p.stderr.read()
         _, status, usage = os.wait4(p.pid, 0)
@@ -166,8 +167,8 @@ def tell(mutant: Mutant, outcomes: list[Outcome], limit: float) -> bool:
 class Hunt:
     """All mutants chosen, and what each start's unmutated run has to cover."""
 
-    def __init__(self, build: Build, starts: tuple[int, ...], limit: float) -> None:
-        self.build, self.starts, self.limit = build, starts, limit
+    def __init__(self, build: Build, starts: tuple[int, ...], limit: float, faults: list[str]) -> None:
+        self.build, self.starts, self.limit, self.faults = build, starts, limit, faults
         self.farthest = {start: start for start in starts}
         self.cpu = {start: 1.0 for start in starts}
 
@@ -178,7 +179,7 @@ class Hunt:
         except Failure as failure:
             print(f"mutants: {failure}", file=sys.stderr)
             return []
-        outcomes = [run_from(program, start, self.limit) for start in self.starts]
+        outcomes = [run_from(program, start, self.limit, self.faults) for start in self.starts]
         program.unlink()
         return outcomes
 
@@ -199,7 +200,7 @@ class Hunt:
         """The simulator as it is, on the same seeds."""
         def run(start: int) -> Outcome:
             limit = self.cpu[start] * 2 + 2  # the machine may be busier now
-            return run_from(self.build.folder.resolve() / PROGRAM, start, limit)
+            return run_from(self.build.folder.resolve() / PROGRAM, start, limit, self.faults)
         good = True
         for start, o in zip(self.starts, pool.map(run, self.starts)):
             if o.check or o.seed <= self.farthest[start]:
@@ -212,7 +213,7 @@ def hunt(options: argparse.Namespace) -> bool:
     mutants = chosen(options.names, options.quick)
     starts = tuple(s + options.first for s in STARTS[:1 if options.quick else options.starts])
     with tempfile.TemporaryDirectory(prefix="mutants-") as work, ThreadPoolExecutor(options.jobs) as pool:
-        h = Hunt(Build(Path(options.build)), starts, options.cpu)
+        h = Hunt(Build(Path(options.build)), starts, options.cpu, options.faults)
         caught = h.all_caught(mutants, pool, Path(work))
         sound = h.control(pool)
     for m in MUTANTS:
@@ -231,6 +232,8 @@ def main() -> int:
     parser.add_argument("--cpu", type=float, default=CPU_SECONDS, help="seconds for each starting seed")
     parser.add_argument("--starts", type=int, default=len(STARTS), choices=range(1, len(STARTS) + 1))
     parser.add_argument("--first", type=int, default=0, help="is added to the starting seeds: other ones")
+    parser.add_argument("--with", dest="faults", action="append", default=[], metavar="FAULT",
+                        help="a fault that is off, for mutants that wait for it")
     parser.add_argument("--build", default="build/sim", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
