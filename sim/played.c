@@ -181,7 +181,8 @@ static void send_confirmation(struct mesh *m, uint32_t node)
     p->told = p->heard;
 }
 
-/* Each peer chooses one of a thousand once in a second, so somebody chooses the measured node about once in a second. */
+/* Each peer chooses one of a thousand once in a second, so somebody chooses the measured node about once in a second.
+ */
 static void send_round(struct mesh *m, uint32_t node)
 {
     const struct played *p = m->spots[node].played;

@@ -79,6 +79,9 @@ struct node {
     struct fresh fresh;
     struct salvage salvage;
     uint64_t now_ms, now_us, wall_ms, started_ms, tick_ms, gossip_at_ms, stop_by_ms, pause_ms_max;
+    uint64_t pump_at_ms;   /* not before this, a link may want to send without anything having come on it */
+    uint64_t told_as_seen; /* of members.told_as: links were looked through for it */
+    uint64_t member_wake_ms, member_wake_version; /* when members are to be looked after; as of members.version */
     bool caught_up;
     uint64_t view_version, members_version_seen;
     struct actions *actions; /* of the step under way */

@@ -240,20 +240,48 @@ static void judge_stop(struct node *n)
     node_act(n, ACTION_STOPPED);
 }
 
-static void follow_up(struct node *n, bool timed)
+static void pump_link(struct node *n, struct peer_link *l)
+{
+    lanes_pump(n, l);
+    uint64_t at_ms = lanes_wake_at_ms(n, l);
+    if (at_ms < n->pump_at_ms) n->pump_at_ms = at_ms;
+}
+
+/* What came on one link makes work on that link alone, until the time for another has come: to look through hundreds
+ * at each frame would be most of what a node does. */
+static void pump_links(struct node *n, const struct event *event)
+{
+    bool on_link = event->kind == EVENT_LINK_BYTES || event->kind == EVENT_LINK_SENT;
+    if (on_link && n->now_ms < n->pump_at_ms) {
+        struct peer_link *l = link_find(n, event->as.link.link);
+        if (l) pump_link(n, l);
+        return;
+    }
+    n->pump_at_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < n->links_count; i++) pump_link(n, n->links[i]);
+}
+
+static void follow_up(struct node *n, const struct event *event, bool timed)
 {
     if (timed) roster_tick(n);
     if (n->now_ms >= n->gossip_at_ms) {
         n->gossip_at_ms = n->now_ms + random_jitter(&n->random, GOSSIP_MS, GOSSIP_JITTER_PERCENT);
         gossip_round(n);
     }
-    for (uint32_t i = 0; i < n->links_count; i++) roster_tell_changes(n, n->links[i]);
+    if (timed || n->members.told_as != n->told_as_seen) {
+        n->told_as_seen = n->members.told_as;
+        for (uint32_t i = 0; i < n->links_count; i++) roster_tell_changes(n, n->links[i]);
+    }
     fork_step(n);
     commit_begin(n);
     if (n->orders.count > 0) orders_judge(n);
     if (!n->caught_up || !n->ready) judge_readiness(n);
-    for (uint32_t i = 0; i < n->links_count; i++) lanes_pump(n, n->links[i]);
+    pump_links(n, event);
     judge_stop(n);
+    if (timed || n->members.version != n->member_wake_version) {
+        n->member_wake_version = n->members.version;
+        n->member_wake_ms = membership_wake_at_ms(&n->members, n->now_ms);
+    }
 }
 
 enum err node_step(struct node *n, const struct event *event, struct actions *actions)
@@ -270,7 +298,7 @@ enum err node_step(struct node *n, const struct event *event, struct actions *ac
     bool timed = event->kind == EVENT_TICK || event->kind == EVENT_LINK_DOWN || event->kind == EVENT_SEED ||
                  n->now_ms - n->tick_ms >= TICK_MS;
     if (timed) n->tick_ms = n->now_ms;
-    if (!n->failed) follow_up(n, timed);
+    if (!n->failed) follow_up(n, event, timed);
     n->actions = NULL;
     return n->failed ? ERR_NOMEM : ERR_OK;
 }
@@ -278,13 +306,10 @@ enum err node_step(struct node *n, const struct event *event, struct actions *ac
 uint64_t node_wake_at_ms(const struct node *n)
 {
     uint64_t wake = n->tick_ms + TICK_MS;
-    uint64_t member = membership_wake_at_ms(&n->members, n->now_ms);
-    if (member < wake && !n->stopping) wake = member; /* a node that stops dials and judges nobody any more */
+    /* A node that stops dials and judges nobody any more. */
+    if (n->member_wake_ms < wake && !n->stopping) wake = n->member_wake_ms;
     if (n->gossip_at_ms < wake) wake = n->gossip_at_ms;
-    for (uint32_t i = 0; i < n->links_count; i++) {
-        uint64_t at = lanes_wake_at_ms(n, n->links[i]);
-        if (at < wake) wake = at;
-    }
+    if (n->pump_at_ms < wake) wake = n->pump_at_ms;
     return wake < n->now_ms ? n->now_ms : wake;
 }
 
