@@ -4,6 +4,7 @@
 #include "cluster/frame.h"
 #include "cluster/message.h"
 #include "count/block.h"
+#include "count/replicas.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,9 @@
 
 struct played {
     uint64_t nonce, peer_nonce, ping_ms, block_ms, round_ms;
-    uint64_t seq, sent, claimed; /* given; sent in blocks; claimed by the others */
-    uint64_t heard, told;        /* of the measured node's replica */
+    uint64_t seq, sent;      /* given; sent in blocks */
+    uint64_t claimed, round; /* what the others know by now, and what they told in the last round */
+    uint64_t heard, told;    /* of the measured node's replica */
     bool talks;
     struct wire *wire;
     uint32_t changes[CHANGES_MAX], changes_count;
@@ -47,6 +49,14 @@ static void say(struct mesh *m, const struct played *p, enum frame_kind kind, st
     buffer_release(body);
 }
 
+/* The fingerprint of entries nobody holds here: as the measured node has it, who took in the same. */
+static uint64_t print_of(const struct mesh *m, uint32_t node)
+{
+    const struct replicas *r = node_replicas(m->spots[0].node);
+    uint32_t replica = replicas_find(r, &m->spots[node].replica);
+    return replica == REPLICA_NONE ? 0 : replicas_known(r, replica)->print;
+}
+
 static void put_claim(struct mesh *m, struct buffer *body, uint32_t node)
 {
     struct digest_item item = { .replica = m->spots[node].replica };
@@ -55,6 +65,7 @@ static void put_claim(struct mesh *m, struct buffer *body, uint32_t node)
         item.known = item.durable = p->claimed;
         item.nonce = p->claimed > 0 ? p->nonce : 0;
         item.firm = item.pledged = p->claimed > 0;
+        item.print = p->claimed > 0 ? print_of(m, node) : 0;
     }
     digest_put(body, &item);
 }
@@ -191,15 +202,16 @@ static void send_round(struct mesh *m, uint32_t node)
     uint32_t changed = 0;
     digest_begin(&body, false);
     for (uint32_t i = 1; i < m->nodes; i++) {
-        if (m->spots[i].played->claimed == 0) continue;
-        put_claim(m, &body, i);
-        changed++;
+        struct played *owner = m->spots[i].played;
+        if (owner->claimed != owner->round) put_claim(m, &body, i);
+        changed += owner->claimed != owner->round;
+        owner->round = owner->claimed;
+        owner->claimed = owner->sent;
     }
     if (changed > 0)
         say(m, p, FRAME_DIGEST, &body);
     else
         buffer_release(&body);
-    for (uint32_t i = 1; i < m->nodes; i++) m->spots[i].played->claimed = m->spots[i].played->sent;
 }
 
 void played_tick(struct mesh *m, uint32_t node)
