@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RUNS_MAX 8u
+#define RUNS_MAX 16u
 #define COLD_LIMIT_MS 120000u
 #define HEAL_LIMIT_MS 120000u
 
