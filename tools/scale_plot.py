@@ -15,7 +15,8 @@ PANELS = (  # title, first words of the table's head, column
     ("at rest: CPU a node, ms/s", "| nodes | at rest", "CPU a node, ms/s"),
     ("at rest: memory a node, KB", "| nodes | at rest", "memory a node, KB"),
     ("at rest: sent a node, B/s", "| nodes | at rest", "sent a node, B/s"),
-    ("under load: CPU an increment and node, µs", "| nodes | increments/s a node | sent", "CPU an increment and node, µs"),
+    ("under load: CPU an increment and node, µs", "| nodes | increments/s a node | sent",
+     "CPU an increment and node, µs"),
 )
 
 
