@@ -86,13 +86,33 @@ static void test_older_versions_fall_in_seq_and_are_few(void **state)
     DAMAGED("\x0a\1n\2" HALF_OVER "\1\1\0\2");
     SOUND_OLDER("\1\1\1\2\2\0\0" HALF_EDGE); /* a self base */
     DAMAGED_OLDER("\1\1\1\2\2\0\0" HALF_OVER);
-    SOUND_OLDER("\2\1\0\2\x0d\0\3");                                             /* seq 14, then 1 */
-    DAMAGED_OLDER("\2\1\0\2\0\0\3");                                             /* 14 twice */
-    SOUND_OLDER("\1\1\1\2\1\0\x0e");                                             /* extras: add_seq 0 */
-    DAMAGED_OLDER("\1\1\1\2\1\0\x0f");                                           /* below 0 */
-    SOUND("\x0a\1n\3\4\1\0\1\1\1\0\2");                                          /* extras and older */
-    SOUND_OLDER("\x08\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2");         /* BLOCK_OLDER_MAX */
-    DAMAGED_OLDER("\x09\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2\1\0\2"); /* one more */
+    SOUND_OLDER("\2\1\0\2\x0d\0\3");    /* seq 14, then 1 */
+    DAMAGED_OLDER("\2\1\0\2\0\0\3");    /* 14 twice */
+    SOUND_OLDER("\1\1\1\2\1\0\x0e");    /* extras: add_seq 0 */
+    DAMAGED_OLDER("\1\1\1\2\1\0\x0f");  /* below 0 */
+    SOUND("\x0a\1n\3\4\1\0\1\1\1\0\2"); /* extras and older */
+}
+
+static void test_an_entry_has_at_most_so_many_older_versions(void **state)
+{
+    (void)state;
+    for (uint32_t count = BLOCK_OLDER_MAX; count <= BLOCK_OLDER_MAX + 1; count++) {
+        struct block_head head = head_of(BLOCK_DELTA, 0, 100);
+        struct buffer b = { 0 };
+        head.count = 1;
+        buffer_signed(&b, 100); /* the seq */
+        buffer_string(&b, bytes_of_text("n"));
+        buffer_u8(&b, 2); /* older versions follow */
+        buffer_signed(&b, 1);
+        buffer_u8(&b, (uint8_t)count);
+        for (uint32_t i = 0; i < count; i++) {
+            buffer_varint(&b, 1);
+            buffer_u8(&b, 0);
+            buffer_signed(&b, 1);
+        }
+        assert_err(check_entries(&head, buffer_view(&b)), count <= BLOCK_OLDER_MAX ? ERR_OK : ERR_CORRUPT);
+        buffer_release(&b);
+    }
 }
 
 static void test_name_has_at_most_its_limit(void **state)
@@ -302,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_entry_must_be_within_its_bounds),
         cmocka_unit_test(test_older_versions_fall_in_seq_and_are_few),
+        cmocka_unit_test(test_an_entry_has_at_most_so_many_older_versions),
         cmocka_unit_test(test_name_has_at_most_its_limit),
         cmocka_unit_test(test_extras_have_only_parts_that_say_something),
         cmocka_unit_test(test_seqs_of_extras_are_not_above_the_entry),
