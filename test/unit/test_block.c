@@ -94,7 +94,8 @@ static struct entry random_entry(struct sample *s, uint64_t seq, uint32_t own)
 /* Versions that one of this seq superseded, often none. Returns how many. */
 static uint32_t random_older(struct sample *s, uint64_t seq, uint32_t own, struct entry ret_older[BLOCK_OLDER_MAX])
 {
-    uint64_t count = coin(s) ? random_below(&s->random, BLOCK_OLDER_MAX + 1) : 0;
+    uint64_t count_max = random_below(&s->random, 32) == 0 ? BLOCK_OLDER_MAX : 3;
+    uint64_t count = coin(s) ? random_below(&s->random, count_max + 1) : 0;
     for (uint32_t i = 0; i < count; i++) {
         if (seq == 1) return i;
         seq -= 1 + number_up_to(s, coin(s) ? seq - 2 : seq > 9 ? 7 : 0);
