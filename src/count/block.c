@@ -190,15 +190,20 @@ size_t block_put_bytes(struct bytes name, const struct entry *entry)
     return name.len + 2 * NUMBER_BYTES_MAX + block_older_bytes(entry);
 }
 
+static bool is_net_within(int128 net, int128 most)
+{
+    return net >= -most && net <= most;
+}
+
 static bool is_net(int128 net)
 {
-    return net >= -NET_MAX && net <= NET_MAX;
+    return is_net_within(net, NET_MAX);
 }
 
 /* May be subtracted from another. */
 static bool is_half(const struct entry *entry, const struct extras *x)
 {
-    return is_net(2 * entry->net) && (!x || is_net(2 * x->self_base.net));
+    return is_net_within(entry->net, NET_MAX / 2) && (!x || is_net_within(x->self_base.net, NET_MAX / 2));
 }
 
 static void require_list_sound(const struct base_list *list)
