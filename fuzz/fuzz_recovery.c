@@ -132,6 +132,7 @@ static enum err snapshot_whole(struct process *p)
     bool done = false;
     enum err err = ERR_OK;
     while (err == ERR_OK && !done) err = snapshot_step(p->snapshot, 8, &done);
+    if (err == ERR_OK) err = journal_sync(p->journal);
     if (err == ERR_OK) err = snapshot_finish(p->snapshot);
     snapshot_free(p->snapshot);
     p->snapshot = NULL;

@@ -303,6 +303,10 @@ static void happen_snapshot(struct sim *s, uint32_t node)
         schedule_for(s, node, HAPPEN_SNAPSHOT, 1);
         return;
     }
+    if (err == ERR_OK && journal_sync(m->journal) != ERR_OK) {
+        disk_failed(s, node);
+        return;
+    }
     if (err == ERR_OK) err = snapshot_finish(m->snapshot);
     snapshot_ended(s, node, err);
 }

@@ -263,6 +263,20 @@ static void settle_own_line(struct sim *s, uint32_t node, bool killed)
     for (uint32_t i = 0; i < OWN_TO_RING; i++) l->own_to[i] = recovered;
 }
 
+/* What no claim covers nobody could ask this node for, and if its owner is dead others lack it for good. */
+static void check_covered(struct sim *s, uint32_t node)
+{
+    const struct ledger *l = &sim_machine(s, node)->ledger;
+    for (uint32_t line = 1; line < l->lines_cap; line++) {
+        for (uint32_t c = 0; c < l->held_caps[line]; c++) {
+            if (l->held[line][c] > l->claimed[line])
+                oracle_fail(s, node, "CLAIM_HELD", "%s of line %u came back with seq %llu, claimed is %llu",
+                            s->registry.fates[c].name, line, (unsigned long long)l->held[line][c],
+                            (unsigned long long)l->claimed[line]);
+        }
+    }
+}
+
 static void settle_claims(struct sim *s, uint32_t node, const uint64_t *at_least, uint32_t count)
 {
     struct machine *m = sim_machine(s, node);
@@ -275,6 +289,7 @@ static void settle_claims(struct sim *s, uint32_t node, const uint64_t *at_least
             oracle_fail(s, node, "RECOVERED", "line %u was known up to %llu, %llu came back", line,
                         (unsigned long long)at_least[line], (unsigned long long)l->claimed[line]);
     }
+    check_covered(s, node);
     memcpy(l->durable, l->claimed, l->lines_cap * sizeof *l->durable); /* recovery has synced it */
 }
 

@@ -17,8 +17,6 @@ class Mutant(NamedTuple):
     waits: str = ""
 
 
-FORKS = "DISK_OLD and DISK_COPIED are off in sim/faults.c: without them no replica has two histories"
-
 MUTANTS = (
     # --- Entries
 
@@ -307,43 +305,37 @@ MUTANTS = (
         "a block of another history is refused: its base is the boot that wrote what is here",
         "src/node/fork.c",
         "    uint64_t expected = accepted == head->from ? head->base : head->nonce;\n",
-        "    uint64_t expected = accepted == head->from ? 0 : head->nonce; /* it goes on from here */\n",
-        waits=FORKS),
+        "    uint64_t expected = accepted == head->from ? 0 : head->nonce; /* it goes on from here */\n"),
     Mutant(
         "split_without_older_versions",
         "the entries of a loose boot carry the versions that they superseded",
         "src/count/keyspace_commit.c",
         "    if (taking.loose && !trail_is_loose(taking.loose, 0, UINT64_MAX)) taking.loose = NULL;\n",
-        "    if (taking.loose && !trail_is_loose(taking.loose, seq_first, UINT64_MAX)) taking.loose = NULL;\n",
-        waits=FORKS),
+        "    if (taking.loose && !trail_is_loose(taking.loose, seq_first, UINT64_MAX)) taking.loose = NULL;\n"),
     Mutant(
         "firm_at_once",
         "a boot is firm after every member has compared notes and pledged",
         "src/node/fork.c",
         "    else if (pledged || n->unpledged_to <= n->boot_start)\n",
-        "    else\n",
-        waits=FORKS),
+        "    else\n"),
     Mutant(
         "verified_by_some",
         "a boot compares notes with every member before it pledges",
         "src/node/fork.c",
         "        if (!m->checked) return;\n",
-        "        if (!m->checked) continue;\n",
-        waits=FORKS),
+        "        if (!m->checked) continue;\n"),
     Mutant(
         "pledge_before_disk",
         "a pledge is on disk before it is given",
         "src/node/fork.c",
         "        if (sync->pledge_append == 0 || sync->pledge_append > append) continue;\n",
-        "        if (sync->pledge_due == 0 && sync->firm_due == 0) continue;\n",
-        waits=FORKS),
+        "        if (sync->pledge_due == 0 && sync->firm_due == 0) continue;\n"),
     Mutant(
         "snapshot_forgets_older_versions",
         "a snapshot holds the superseded versions too",
         "src/count/collector.c",
         "    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, older_count);\n",
-        "    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, 0 * older_count);\n",
-        waits=FORKS),
+        "    block_put_older(&slot->writer, c->replicas, visit->name, &share->entry, older, 0 * older_count);\n"),
 
     # --- Membership
 

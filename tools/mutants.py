@@ -4,10 +4,10 @@
 simulator of its own, which then runs random seeds, from five starting seeds, until a check fails or the CPU time is
 used up. No scenario takes part, and the product's sources hold nothing of this: one file is patched on the side.
 
-    tools/mutants.py BUILD [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--starts N] [--first SEED] [--with FAULT]...
+    tools/mutants.py [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--starts N] [--first SEED] [--with FAULT]...
     tools/mutants.py --check       only whether each mistake's place is where the list says; builds nothing
 
-BUILD is the folder of the build flavour `sim`, up to date. Afterwards the simulator without any mistake runs the same
+The build folder of the flavour `sim` must be up to date; `./dev mutants` sees to it. Afterwards the simulator without any mistake runs the same
 seeds, and must find nothing.
 """
 import argparse

@@ -176,6 +176,7 @@ enum err snapshot_finish(struct snapshot *s)
 {
     REQUIRE(s->is_walked && !s->is_finished);
     struct journal *j = s->options.journal;
+    REQUIRE(j->block_synced == j->block_written);
     enum err err = write_footer(s);
     if (err == ERR_OK) err = set_aside(j, s->place.number);
     if (err == ERR_OK) err = give_name(s);

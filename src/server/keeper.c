@@ -209,6 +209,8 @@ static void after_snapshot_sync(uv_work_t *work, int status)
     REQUIRE(status == 0);
     k->is_snapshot_syncing = false;
     enum err err = k->snapshot_sync_result;
+    enum err journal_err = err == ERR_OK ? journal_sync(k->journal) : ERR_OK;
+    if (journal_err != ERR_OK) keeper_die(k, "fdatasync", journal_err);
     if (err == ERR_OK) err = snapshot_finish(k->snapshot);
     snapshot_end(k, err);
     quit_if_done(k);

@@ -123,6 +123,7 @@ static enum err pair_snapshot(struct pair *p, uint32_t which, const struct actio
         err = snapshot_append(s, r->kind, bytes_of(r->bytes->ptr + r->skip, r->bytes->len - r->skip));
     }
     for (bool done = false; err == ERR_OK && !done;) err = snapshot_step(s, 10, &done);
+    if (err == ERR_OK) err = journal_sync(n->journal);
     if (err == ERR_OK) err = snapshot_finish(s);
     snapshot_free(s);
     /* It replaces nothing before it is finished, so an error ends only the snapshot. */

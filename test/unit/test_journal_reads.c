@@ -71,6 +71,7 @@ static struct disk *disk_with_snapshot(void)
         assert_ok(snapshot_append(snapshot, world_kind(i), world_record(i, record)));
     }
     while (!done) assert_ok(snapshot_step(snapshot, 8, &done));
+    assert_ok(journal_sync(w.journal));
     assert_ok(snapshot_finish(snapshot));
     snapshot_free(snapshot);
     keyspace_free(keyspace);
@@ -170,6 +171,7 @@ static void test_a_snapshot_is_larger_than_the_window_it_is_read_through(void **
     bool done = false;
     while (!done) assert_ok(snapshot_step(snapshot, 8, &done));
     assert_ok(disk_storage(w.disk).ops->sync(snapshot_file(snapshot))); /* as another thread does */
+    assert_ok(journal_sync(w.journal));
     assert_ok(snapshot_finish(snapshot));
     snapshot_free(snapshot);
     world_close(&w);

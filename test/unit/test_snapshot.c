@@ -168,6 +168,7 @@ static enum err node_snapshot(struct node *n)
         enum err counted = node_count(n, 9);
         err = counted == ERR_OK ? snapshot_step(s, STEP_CELLS, &done) : counted;
     }
+    if (err == ERR_OK) err = journal_sync(n->journal);
     if (err == ERR_OK) err = snapshot_finish(s);
     snapshot_free(s);
     return err;
@@ -237,6 +238,7 @@ static void test_snapshot_may_follow_a_snapshot_with_nothing_between(void **stat
         bool done = false;
         assert_ok(snapshot_start(&n, &s));
         while (!done) assert_ok(snapshot_step(s, STEP_CELLS, &done));
+        assert_ok(journal_sync(n.journal));
         assert_ok(snapshot_finish(s));
         snapshot_free(s);
         uint64_t snapshot_before = n.report.snapshot;
@@ -595,6 +597,7 @@ static void test_directory_stays_small(void **state)
             bool done = false;
             assert_ok(snapshot_start(&n, &s));
             while (!done) assert_ok(snapshot_step(s, 100, &done));
+            assert_ok(journal_sync(n.journal));
             assert_ok(snapshot_finish(s));
             snapshot_free(s);
             snapshots++;
