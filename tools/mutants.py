@@ -7,8 +7,8 @@ used up. No scenario takes part, and the product's sources hold nothing of this:
     tools/mutants.py [NAME...] [--quick] [--jobs N] [--cpu SECONDS] [--starts N] [--first SEED] [--with FAULT]...
     tools/mutants.py --check       only whether each mistake's place is where the list says; builds nothing
 
-The build folder of the flavour `sim` must be up to date; `./dev mutants` sees to it. Afterwards the simulator without any mistake runs the same
-seeds, and must find nothing.
+The build folder of the flavour `sim` must be up to date; `./dev mutants` sees to it. Afterwards the simulator without
+any mistake runs the same seeds, and must find nothing.
 """
 import argparse
 import os

@@ -104,9 +104,9 @@ uint64_t journal_snapshot_bytes(const struct journal *j);
 /* --- Snapshots: fuzzy, written in slices while others go on ---
  * journal_rotate: what is appended from now on goes to a new segment, whose number is returned. When all that was
  * appended before is in the keyspace, snapshot_begin may start the walk: the snapshot stands before that segment.
- * snapshot_finish syncs it, gives it its name, and removes what it replaces. What was written while the walk went on may
- * be in it, so that has to be synced before (journal_sync, whose failure is the journal's): else a power cut could keep
- * entries of a block and lose the block that claims them. */
+ * snapshot_finish syncs it, gives it its name, and removes what it replaces. What was written while the walk went on
+ * may be in it, so that has to be synced before (journal_sync, whose failure is the journal's): else a power cut could
+ * keep entries of a block and lose the block that claims them. */
 MUST_USE enum err journal_rotate(struct journal *j, uint64_t *ret_segment);
 
 struct keyspace;
